@@ -1,0 +1,5 @@
+"""`python -m exporter` is the same as `dify-exporter`."""
+
+from exporter.cli import main
+
+main()
