@@ -6,7 +6,7 @@ Times are integer microseconds since the epoch, UTC (Dify's own resolution), so 
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from decimal import Decimal
 from enum import StrEnum
 
@@ -361,16 +361,15 @@ class AssessedTrace:
     assessments: tuple[Assessment, ...]
     verdict: Verdict
     findings: tuple[Finding, ...] = ()  # about the trace as a whole; never added to the calls' findings
-    by_call: dict[str, Assessment] = field(default_factory=dict, compare=False, repr=False)
 
 
 def chosen(assessment: Assessment) -> tuple[str, Tokens] | None:
-    """The reading that feeds `gen_ai.usage.*`: vendor, else dify, else local; with its source name."""
-    for source, reading in (
-        ("vendor", assessment.vendor),
-        ("dify", assessment.dify),
-        ("local", assessment.local),
-    ):
+    """The reading that feeds `gen_ai.usage.*`: vendor, else dify, else local; with its source name.
+
+    A relayed vendor reading is Dify's own record, so it counts as dify. None when no reading has both parts.
+    """
+    vendor = assessment.vendor if assessment.vendor is not None and assessment.vendor.independent else None
+    for source, reading in (("vendor", vendor), ("dify", assessment.dify), ("local", assessment.local)):
         if reading is not None and reading.tokens.total is not None:
             return source, reading.tokens
     return None
