@@ -1,0 +1,95 @@
+"""Where a node's steps hang: under the run, or under a round of the iteration or loop that ran them.
+
+Child rows name their container by its graph node id and their round by an index. A container that ran several times
+(inside a loop) is told apart by time; of two named containers the inner one is the parent.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+
+from exporter import ids
+from exporter.model import Status, Step, StepKind
+from exporter.sources.rows import NodeRow
+
+Built = tuple[NodeRow, Sequence[Step]]
+_WORST = (Status.ERROR, Status.UNFINISHED, Status.STOPPED, Status.OK)
+
+
+def nest(trace_id: str, parent_id: str | None, built: Sequence[Built]) -> Iterator[Step]:
+    """All steps with their parents set, depth first, each level in order of its start."""
+    heads = [steps[0] for _, steps in built]
+    rests = {steps[0].span_id: steps[1:] for _, steps in built}
+    homes = {head.span_id: _home(head, heads) for head in heads}
+    below: dict[str | None, list[Step]] = {}
+    for head in heads:
+        home = homes[head.span_id]
+        if home is None:
+            below.setdefault(parent_id, []).append(replace(head, parent_id=parent_id))
+        else:
+            below.setdefault(_round_id(trace_id, *home), []).append(
+                replace(head, parent_id=_round_id(trace_id, *home))
+            )
+    for (container, index), members in _rounds(heads, homes).items():
+        below.setdefault(container, []).append(_round_step(trace_id, container, index, members))
+    yield from _walk(parent_id, below, rests)
+
+
+def _walk(at: str | None, below: dict[str | None, list[Step]], rests: dict[str, Sequence[Step]]) -> Iterator[Step]:
+    for step in sorted(below.get(at, []), key=lambda step: (step.started_at, step.span_id)):
+        yield step
+        yield from rests.get(step.span_id, ())
+        yield from _walk(step.span_id, below, rests)
+
+
+def _home(head: Step, heads: Sequence[Step]) -> tuple[str, int] | None:
+    """(container span id, round index) of a step, or None when it hangs on the run."""
+    facts = dict(head.facts)
+    found: list[tuple[Step, int]] = []
+    for role in ("iteration", "loop"):
+        node_id, index = facts.get(f"{role}.id"), facts.get(f"{role}.index")
+        if node_id is None or node_id == facts.get("node.id"):
+            continue
+        container = _instance(str(node_id), head, heads)
+        if container is not None:
+            found.append((container, index if isinstance(index, int) else 0))
+    if not found:
+        return None
+    inner, index = min(found, key=lambda item: (item[0].ended_at - item[0].started_at, -item[0].started_at))
+    return inner.span_id, index
+
+
+def _instance(node_id: str, head: Step, heads: Sequence[Step]) -> Step | None:
+    """The run of the container that was open when the step started: the latest one begun by then."""
+    same = [step for step in heads if dict(step.facts).get("node.id") == node_id and step is not head]
+    begun = [step for step in same if step.started_at <= head.started_at]
+    return max(begun, key=lambda step: step.started_at) if begun else same[0] if same else None
+
+
+def _rounds(
+    heads: Sequence[Step], homes: dict[str, tuple[str, int] | None]
+) -> dict[tuple[str, int], list[Step]]:
+    grouped: dict[tuple[str, int], list[Step]] = {}
+    for head in heads:
+        home = homes[head.span_id]
+        if home is not None:
+            grouped.setdefault(home, []).append(head)
+    return grouped
+
+
+def _round_id(trace_id: str, container: str, index: int) -> str:
+    return ids.synthetic_span_id(trace_id, "round", container, index)
+
+
+def _round_step(trace_id: str, container: str, index: int, members: Sequence[Step]) -> Step:
+    return Step(
+        span_id=_round_id(trace_id, container, index),
+        parent_id=container,
+        kind=StepKind.ROUND,
+        name=f"round {index + 1}",
+        started_at=min(step.started_at for step in members),
+        ended_at=max(step.ended_at for step in members),
+        status=next(status for status in _WORST if any(step.status is status for step in members)),
+        facts=(("round", index + 1),),
+    )
