@@ -1,0 +1,184 @@
+"""The ledger: every call with its readings, findings and verdict; the one truth behind spans, metrics, pages, reports.
+
+No text is kept here: documents hold numbers, names and ids; fingerprints hold hashes for evidence that comes late.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+from uuid import UUID
+
+import orjson
+
+from exporter.documents import call_document, trace_document
+from exporter.model import AssessedTrace, Micros
+from exporter.state import totals
+
+Document = dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class CallFilter:
+    """What `calls` asks for; None means no restriction. `app` is an id or a name."""
+
+    since: Micros | None = None
+    until: Micros | None = None
+    app: str | None = None
+    model: str | None = None
+    verdict: str | None = None
+    trace: str | None = None
+    limit: int | None = None
+
+
+def put(
+    connection: sqlite3.Connection,
+    assessed: AssessedTrace,
+    fingerprints: Mapping[str, bytes],
+    *,
+    exported_at: Micros | None,
+) -> None:
+    """Store a trace and its calls as they are known now. With `exported_at` it counts into the totals (once per
+    change), and its revision grows."""
+    trace = assessed.trace
+    old = _counted(connection, trace.trace_id)
+    documents = [call_document(trace, assessment) for assessment in assessed.assessments]
+    connection.execute("DELETE FROM calls WHERE trace_id = ?", (trace.trace_id,))
+    connection.executemany(
+        "INSERT OR REPLACE INTO calls VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+        [
+            (
+                document["call_id"], trace.trace_id, position, trace.app.id, trace.app.name,
+                document["provider"], document["model"], document["verdict"],
+                assessment.call.started_at, assessment.call.ended_at,
+                int(assessment.vendor is not None and assessment.vendor.independent),
+                fingerprints.get(assessment.call.call_id, b""), orjson.dumps(document).decode(),
+            )
+            for position, (assessment, document) in enumerate(zip(assessed.assessments, documents, strict=True))
+        ],
+    )
+    connection.execute(
+        "INSERT INTO traces VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
+        " ON CONFLICT (trace_id) DO UPDATE SET app_name = excluded.app_name, name = excluded.name,"
+        " message_id = excluded.message_id, workflow_run_id = excluded.workflow_run_id, status = excluded.status,"
+        " verdict = excluded.verdict, started_at = excluded.started_at, ended_at = excluded.ended_at,"
+        " revision = traces.revision + excluded.revision, exported_at = coalesce(excluded.exported_at, exported_at),"
+        " document = excluded.document",
+        (
+            trace.trace_id, trace.ref.kind.value, trace.ref.id, trace.ref.created_at,
+            trace.app.id, trace.app.name, trace.app.mode, trace.name, trace.message_id, trace.workflow_run_id,
+            trace.status.value, assessed.verdict.value, trace.started_at, trace.ended_at,
+            int(exported_at is not None), exported_at, orjson.dumps(trace_document(assessed)).decode(),
+        ),
+    )  # fmt: skip
+    if exported_at is not None:
+        totals.count(connection, trace.app.name, documents, old)
+
+
+def _counted(connection: sqlite3.Connection, trace_id: str) -> list[Document]:
+    """The call documents of an earlier export of this trace: what the totals already hold."""
+    row = connection.execute("SELECT revision FROM traces WHERE trace_id = ?", (trace_id,)).fetchone()
+    if row is None or row[0] == 0:
+        return []
+    rows = connection.execute("SELECT document FROM calls WHERE trace_id = ? ORDER BY position", (trace_id,))
+    return [orjson.loads(document) for (document,) in rows]
+
+
+def revision(connection: sqlite3.Connection, trace_id: str) -> int:
+    """How often the trace was exported so far; 0 when never."""
+    row = connection.execute("SELECT revision FROM traces WHERE trace_id = ?", (trace_id,)).fetchone()
+    return int(row[0]) if row else 0
+
+
+def revisions(connection: sqlite3.Connection, trace_ids: Sequence[str]) -> dict[str, int]:
+    """`revision` of many traces; those never exported are left out."""
+    marks = ",".join("?" * len(trace_ids))
+    rows = connection.execute(
+        f"SELECT trace_id, revision FROM traces WHERE revision > 0 AND trace_id IN ({marks})", tuple(trace_ids)
+    )
+    return dict(rows)
+
+
+def calls(connection: sqlite3.Connection, wanted: CallFilter) -> Iterator[str]:
+    """Call documents (JSON text) in order of time. Raises ValueError when the trace is not an id."""
+    conditions, values = _conditions(wanted)
+    where = f" WHERE {' AND '.join(conditions)}" if conditions else ""
+    limit = f" LIMIT {int(wanted.limit)}" if wanted.limit is not None else ""
+    query = f"SELECT document FROM calls{where} ORDER BY started_at, trace_id, position{limit}"
+    for (document,) in connection.execute(query, values):
+        yield document
+
+
+def _conditions(wanted: CallFilter) -> tuple[list[str], list[Any]]:
+    conditions: list[str] = []
+    values: list[Any] = []
+    for condition, value in (
+        ("started_at >= ?", wanted.since),
+        ("started_at < ?", wanted.until),
+        ("model = ?", wanted.model),
+        ("verdict = ?", wanted.verdict),
+    ):
+        if value is not None:
+            conditions.append(condition)
+            values.append(value)
+    if wanted.app is not None:
+        conditions.append("(app_id = ? OR app_name = ?)")
+        values += [wanted.app, wanted.app]
+    if wanted.trace is not None:
+        conditions.append("trace_id IN (SELECT trace_id FROM traces WHERE trace_id = ? OR message_id = ? OR workflow_run_id = ?)")
+        values += _ids(wanted.trace)
+    return conditions, values
+
+
+def _ids(text: str) -> list[str]:
+    """A trace, message or run id in any spelling, as the three columns hold it. Raises ValueError."""
+    identity = UUID(text.strip())
+    return [identity.hex, str(identity), str(identity)]
+
+
+def trace(connection: sqlite3.Connection, text: str) -> Document | None:
+    """The trace document with `calls` in it, found by trace, message, run or node id. Raises ValueError."""
+    row = connection.execute(
+        "SELECT trace_id, revision, exported_at, document FROM traces WHERE trace_id = ? OR message_id = ? OR workflow_run_id = ?"
+        " ORDER BY trace_id = ? DESC LIMIT 1",
+        (*_ids(text), UUID(text.strip()).hex),
+    ).fetchone()
+    if row is None:
+        return None
+    document: Document = orjson.loads(row[3])
+    document["revision"] = row[1]
+    document["exported"] = row[2] is not None
+    rows = connection.execute("SELECT document FROM calls WHERE trace_id = ? ORDER BY position", (row[0],))
+    document["calls"] = [orjson.loads(text) for (text,) in rows]
+    return document
+
+
+def newest(connection: sqlite3.Connection, limit: int, before: Micros | None = None) -> list[Document]:
+    """Trace documents with their calls, newest first, for the page."""
+    rows = connection.execute(
+        "SELECT trace_id FROM traces WHERE started_at < ? ORDER BY started_at DESC, trace_id LIMIT ?",
+        (before if before is not None else 2**62, limit),
+    ).fetchall()
+    found = (trace(connection, trace_id) for (trace_id,) in rows)
+    return [document for document in found if document is not None]
+
+
+def verdicts(connection: sqlite3.Connection) -> dict[str, int]:
+    """Calls by verdict."""
+    return dict(connection.execute("SELECT verdict, count(*) FROM calls GROUP BY verdict ORDER BY 1"))
+
+
+def summary(connection: sqlite3.Connection) -> list[tuple[str, str, int, int, int, int, int, int, int]]:
+    """Per app and model: calls, then input and output of dify, local and (independent) vendor, known parts summed."""
+    parts = ",".join(
+        f"sum(coalesce(json_extract(document, '$.readings.{source}.{part}'), 0){guard})"
+        for source, guard in (("dify", ""), ("local", ""), ("vendor", " * has_vendor"))
+        for part in ("input", "output")
+    )
+    return list(
+        connection.execute(
+            f"SELECT app_name, coalesce(model, '(unknown)'), count(*), {parts} FROM calls GROUP BY 1, 2 ORDER BY 1, 2"
+        )
+    )

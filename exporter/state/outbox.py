@@ -1,0 +1,193 @@
+"""Rendered traces that wait for a destination, and what became of them.
+
+ready → in_doubt (a request is on its way, or its answer was never stored) → acked (2xx; kept until the destination's
+confirmation rule) → gone; or dead (refused; kept with its reason until replayed).
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from exporter.destinations.base import Unit
+from exporter.model import Micros
+
+_UNIT = "seq, trace_id, revision, spans, span_count, started_at, ended_at, state = 'in_doubt'"
+
+
+@dataclass(frozen=True, slots=True)
+class Parcel:
+    """A trace rendered for one destination, not stored yet."""
+
+    destination: str
+    trace_id: str
+    revision: int
+    spans: bytes
+    span_count: int
+    started_at: Micros
+    ended_at: Micros
+
+
+@dataclass(frozen=True, slots=True)
+class Backlog:
+    """What waits for one destination."""
+
+    ready: int
+    in_doubt: int
+    acked: int
+    dead: int
+    spans: int
+    size_bytes: int
+    oldest_at: Micros | None
+
+
+def put(connection: sqlite3.Connection, parcels: Iterable[Parcel], now: Micros) -> None:
+    """Queue parcels. A newer revision replaces what still waits, and what was acknowledged before."""
+    rows = [
+        (p.destination, p.trace_id, p.revision, p.spans, p.span_count, p.started_at, p.ended_at, now, now)
+        for p in parcels
+    ]
+    connection.executemany(
+        "DELETE FROM outbox WHERE destination = ? AND trace_id = ? AND part > 0", [(r[0], r[1]) for r in rows]
+    )
+    connection.executemany(
+        "INSERT INTO outbox (destination, trace_id, part, revision, state, spans, span_count, started_at, ended_at,"
+        " next_at, queued_at) VALUES (?, ?, 0, ?, 'ready', ?, ?, ?, ?, ?, ?)"
+        " ON CONFLICT (destination, trace_id, part) DO UPDATE SET revision = excluded.revision, state = 'ready',"
+        " spans = excluded.spans, span_count = excluded.span_count, started_at = excluded.started_at,"
+        " ended_at = excluded.ended_at, attempts = 0, next_at = excluded.next_at, queued_at = excluded.queued_at,"
+        " acked_at = NULL, reason = NULL",
+        rows,
+    )
+
+
+def take(connection: sqlite3.Connection, destination: str, now: Micros, limit: int) -> list[Unit]:
+    """The next units to send, longest due first; in-doubt ones of an earlier process too."""
+    rows = connection.execute(
+        f"SELECT {_UNIT} FROM (SELECT * FROM outbox WHERE destination = ?1 AND state = 'ready' AND next_at <= ?2"
+        " UNION ALL SELECT * FROM outbox WHERE destination = ?1 AND state = 'in_doubt' AND next_at <= ?2)"
+        " ORDER BY next_at, seq LIMIT ?3",
+        (destination, now, limit),
+    )
+    return [_unit(row) for row in rows]
+
+
+def _unit(row: tuple) -> Unit:  # type: ignore[type-arg]
+    return Unit(row[0], row[1], row[2], row[3], row[4], row[5], row[6], bool(row[7]))
+
+
+def sending(connection: sqlite3.Connection, seqs: Sequence[int]) -> None:
+    """A request with these units is about to leave: in doubt until its answer is stored."""
+    connection.executemany(
+        "UPDATE outbox SET state = 'in_doubt', attempts = attempts + 1 WHERE seq = ?", [(seq,) for seq in seqs]
+    )
+
+
+def acknowledged(connection: sqlite3.Connection, units: Sequence[Unit], now: Micros) -> None:
+    """2xx: kept until confirmed. A unit replaced by a newer revision meanwhile stays ready."""
+    connection.executemany(
+        "UPDATE outbox SET state = 'acked', acked_at = ?, next_at = ?, reason = NULL WHERE seq = ? AND revision = ?",
+        [(now, now, unit.seq, unit.revision) for unit in units],
+    )
+
+
+def later(connection: sqlite3.Connection, units: Sequence[Unit], at: Micros, reason: str, *, sent: bool) -> None:
+    """Try these again at that time; `sent` keeps them in doubt (the request may have arrived)."""
+    connection.executemany(
+        "UPDATE outbox SET state = ?, next_at = ?, reason = ? WHERE seq = ? AND revision = ?",
+        [("in_doubt" if sent else "ready", at, reason, unit.seq, unit.revision) for unit in units],
+    )
+
+
+def bury(connection: sqlite3.Connection, unit: Unit, reason: str) -> None:
+    """Dead letter: kept with its reason, out of the way, until replayed."""
+    connection.execute(
+        "UPDATE outbox SET state = 'dead', reason = ? WHERE seq = ? AND revision = ?", (reason, unit.seq, unit.revision)
+    )
+
+
+def split(connection: sqlite3.Connection, unit: Unit, pieces: Sequence[tuple[bytes, int]], now: Micros) -> None:
+    """Replace a unit by smaller parts of the same trace."""
+    destination, part = connection.execute("SELECT destination, part FROM outbox WHERE seq = ?", (unit.seq,)).fetchone()
+    connection.execute("DELETE FROM outbox WHERE seq = ?", (unit.seq,))
+    top = connection.execute(
+        "SELECT coalesce(max(part), 0) FROM outbox WHERE destination = ? AND trace_id = ?", (destination, unit.trace_id)
+    ).fetchone()[0]
+    connection.executemany(
+        "INSERT INTO outbox (destination, trace_id, part, revision, state, spans, span_count, started_at, ended_at,"
+        " next_at, queued_at) VALUES (?, ?, ?, ?, 'ready', ?, ?, ?, ?, ?, ?)",
+        [
+            (destination, unit.trace_id, max(top, part) + 1 + n, unit.revision, spans, count,
+             unit.started_at, unit.ended_at, now, now)
+            for n, (spans, count) in enumerate(pieces)
+        ],
+    )
+
+
+def acked(connection: sqlite3.Connection, destination: str, before: Micros, limit: int) -> list[Unit]:
+    """Acknowledged units whose next look is due."""
+    rows = connection.execute(
+        f"SELECT {_UNIT} FROM outbox WHERE destination = ? AND state = 'acked' AND next_at <= ?"
+        " ORDER BY next_at, seq LIMIT ?",
+        (destination, before, limit),
+    )
+    return [_unit(row) for row in rows]
+
+
+def forget(connection: sqlite3.Connection, units: Sequence[Unit]) -> None:
+    """The receipt is stored (or the confirmation rule met): the text is dropped."""
+    connection.executemany(
+        "DELETE FROM outbox WHERE seq = ? AND revision = ? AND state = 'acked'",
+        [(unit.seq, unit.revision) for unit in units],
+    )
+
+
+def check_later(connection: sqlite3.Connection, units: Sequence[Unit], at: Micros) -> None:
+    """Look for these acknowledged units again at that time."""
+    connection.executemany(
+        "UPDATE outbox SET next_at = ? WHERE seq = ? AND state = 'acked'", [(at, unit.seq) for unit in units]
+    )
+
+
+def revive(connection: sqlite3.Connection, now: Micros, destination: str | None = None) -> int:
+    """Dead letters back to ready; returns how many."""
+    found = connection.execute(
+        "UPDATE outbox SET state = 'ready', attempts = 0, next_at = ?1, reason = NULL"
+        " WHERE state = 'dead' AND (?2 IS NULL OR destination = ?2)",
+        (now, destination),
+    )
+    return found.rowcount
+
+
+def dead(connection: sqlite3.Connection, limit: int = 100) -> list[tuple[str, str, str, int]]:
+    """(destination, trace id, reason, spans) of dead letters."""
+    return list(
+        connection.execute(
+            "SELECT destination, trace_id, reason, span_count FROM outbox WHERE state = 'dead' ORDER BY seq LIMIT ?",
+            (limit,),
+        )
+    )
+
+
+def backlogs(connection: sqlite3.Connection) -> dict[str, Backlog]:
+    """What waits, per destination."""
+    rows = connection.execute(
+        "SELECT destination, sum(state = 'ready'), sum(state = 'in_doubt'), sum(state = 'acked'), sum(state = 'dead'),"
+        " sum(CASE WHEN state IN ('ready', 'in_doubt') THEN span_count ELSE 0 END), sum(length(spans)),"
+        " min(CASE WHEN state IN ('ready', 'in_doubt') THEN queued_at END) FROM outbox GROUP BY destination"
+    )
+    return {name: Backlog(*numbers) for name, *numbers in rows}
+
+
+def size_bytes(connection: sqlite3.Connection) -> int:
+    """Bytes of text that wait to be sent (acknowledged ones included, since they may have to be sent again)."""
+    return int(connection.execute("SELECT coalesce(sum(length(spans)), 0) FROM outbox").fetchone()[0])
+
+
+def next_at(connection: sqlite3.Connection, destination: str) -> Micros | None:
+    """When the next unit of a destination becomes due."""
+    row = connection.execute(
+        "SELECT min(next_at) FROM outbox WHERE destination = ? AND state IN ('ready', 'in_doubt')", (destination,)
+    ).fetchone()
+    return None if row[0] is None else int(row[0])

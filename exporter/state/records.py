@@ -1,0 +1,100 @@
+"""Cursors and the durable set of Dify records: which were met, which must be read (again), and when."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from exporter.model import Micros, RecordKind, RecordRef
+
+
+@dataclass(frozen=True, slots=True)
+class Due:
+    """A record that should be read now. `is_watched`: it was already exported as unfinished."""
+
+    ref: RecordRef
+    checks: int
+    is_watched: bool
+
+
+def cursor(connection: sqlite3.Connection, stream: str) -> str | None:
+    """The stored cursor of a stream."""
+    row = connection.execute("SELECT cursor FROM cursors WHERE stream = ?", (stream,)).fetchone()
+    return str(row[0]) if row else None
+
+
+def move_cursor(connection: sqlite3.Connection, stream: str, to: str, now: Micros) -> None:
+    """Store a cursor; belongs into the transaction that stores what it passed."""
+    connection.execute(
+        "INSERT INTO cursors VALUES (?, ?, ?) ON CONFLICT (stream) DO UPDATE SET cursor = excluded.cursor,"
+        " moved_at = excluded.moved_at",
+        (stream, to, now),
+    )
+
+
+def meet(connection: sqlite3.Connection, refs: Iterable[RecordRef], now: Micros) -> int:
+    """Add records that are not known yet as due at once; returns how many were new."""
+    before = connection.total_changes
+    connection.executemany(
+        "INSERT INTO records (kind, id, created_at, state, due_at, met_at) VALUES (?, ?, ?, 'pending', ?, ?)"
+        " ON CONFLICT DO NOTHING",
+        [(ref.kind.value, ref.id, ref.created_at, now, now) for ref in refs],
+    )
+    return connection.total_changes - before
+
+
+def due(connection: sqlite3.Connection, now: Micros, limit: int) -> list[Due]:
+    """Records whose time has come, longest due first."""
+    rows = connection.execute(
+        "SELECT kind, id, created_at, checks, state = 'watched' FROM records INDEXED BY records_due"
+        " WHERE state IN ('pending', 'watched') AND due_at <= ? ORDER BY due_at LIMIT ?",
+        (now, limit),
+    )
+    return [Due(RecordRef(RecordKind(kind), id_, created), checks, bool(w)) for kind, id_, created, checks, w in rows]
+
+
+def postpone(
+    connection: sqlite3.Connection, ref: RecordRef, until: Micros, reason: str, *, watched: bool = False
+) -> None:
+    """Read this record again at that time."""
+    connection.execute(
+        "UPDATE records SET state = ?, due_at = ?, checks = checks + 1, reason = ? WHERE kind = ? AND id = ?",
+        ("watched" if watched else "pending", until, reason, ref.kind.value, ref.id),
+    )
+
+
+def finish(connection: sqlite3.Connection, refs: Sequence[RecordRef], state: str, reason: str | None = None) -> None:
+    """No more reading: done, filtered, vanished or set_aside (kept with its reason, replayable)."""
+    connection.executemany(
+        "UPDATE records SET state = ?, reason = ?, due_at = 0 WHERE kind = ? AND id = ?",
+        [(state, reason, ref.kind.value, ref.id) for ref in refs],
+    )
+
+
+def look_again(connection: sqlite3.Connection, refs: Sequence[RecordRef], now: Micros) -> None:
+    """Make finished records due again (late evidence, replay)."""
+    connection.executemany(
+        "UPDATE records SET state = 'pending', due_at = ?, checks = 0 WHERE kind = ? AND id = ?",
+        [(now, ref.kind.value, ref.id) for ref in refs],
+    )
+
+
+def set_aside(connection: sqlite3.Connection) -> list[tuple[RecordRef, str]]:
+    """Records that could not be turned into a trace, with the reason."""
+    rows = connection.execute("SELECT kind, id, created_at, reason FROM records WHERE state = 'set_aside' ORDER BY met_at")
+    return [(RecordRef(RecordKind(kind), id_, created), str(reason)) for kind, id_, created, reason in rows]
+
+
+def counts(connection: sqlite3.Connection) -> dict[str, int]:
+    """How many records are in each state."""
+    return dict(connection.execute("SELECT state, count(*) FROM records GROUP BY state"))
+
+
+def oldest_due(connection: sqlite3.Connection, now: Micros) -> Micros | None:
+    """The due time of the record that has waited longest to be read."""
+    row = connection.execute(
+        "SELECT min(due_at) FROM records INDEXED BY records_due WHERE state IN ('pending', 'watched') AND due_at <= ?",
+        (now,),
+    ).fetchone()
+    return None if row[0] is None else int(row[0])
