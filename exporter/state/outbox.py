@@ -84,11 +84,11 @@ def sending(connection: sqlite3.Connection, seqs: Sequence[int]) -> None:
     )
 
 
-def acknowledged(connection: sqlite3.Connection, units: Sequence[Unit], now: Micros) -> None:
-    """2xx: kept until confirmed. A unit replaced by a newer revision meanwhile stays ready."""
+def acknowledged(connection: sqlite3.Connection, units: Sequence[Unit], now: Micros, look_at: Micros) -> None:
+    """2xx: kept until confirmed, first looked for at `look_at`. A unit replaced by a newer revision stays ready."""
     connection.executemany(
         "UPDATE outbox SET state = 'acked', acked_at = ?, next_at = ?, reason = NULL WHERE seq = ? AND revision = ?",
-        [(now, now, unit.seq, unit.revision) for unit in units],
+        [(now, look_at, unit.seq, unit.revision) for unit in units],
     )
 
 
@@ -125,21 +125,31 @@ def split(connection: sqlite3.Connection, unit: Unit, pieces: Sequence[tuple[byt
     )
 
 
-def acked(connection: sqlite3.Connection, destination: str, before: Micros, limit: int) -> list[Unit]:
-    """Acknowledged units whose next look is due."""
+def acked(
+    connection: sqlite3.Connection, destination: str, now: Micros, limit: int
+) -> list[tuple[Unit, Micros]]:
+    """Acknowledged units whose next look is due, with the time they were acknowledged."""
     rows = connection.execute(
-        f"SELECT {_UNIT} FROM outbox WHERE destination = ? AND state = 'acked' AND next_at <= ?"
+        f"SELECT {_UNIT}, acked_at FROM outbox WHERE destination = ? AND state = 'acked' AND next_at <= ?"
         " ORDER BY next_at, seq LIMIT ?",
-        (destination, before, limit),
+        (destination, now, limit),
     )
-    return [_unit(row) for row in rows]
+    return [(_unit(row), row[8]) for row in rows]
 
 
 def forget(connection: sqlite3.Connection, units: Sequence[Unit]) -> None:
     """The receipt is stored (or the confirmation rule met): the text is dropped."""
     connection.executemany(
-        "DELETE FROM outbox WHERE seq = ? AND revision = ? AND state = 'acked'",
-        [(unit.seq, unit.revision) for unit in units],
+        "DELETE FROM outbox WHERE seq = ? AND revision = ?", [(unit.seq, unit.revision) for unit in units]
+    )
+
+
+def send_again(connection: sqlite3.Connection, units: Sequence[Unit], now: Micros) -> None:
+    """Acknowledged, but not there: back to ready."""
+    connection.executemany(
+        "UPDATE outbox SET state = 'ready', acked_at = NULL, next_at = ?, reason = 'acknowledged, then not found'"
+        " WHERE seq = ? AND revision = ?",
+        [(now, unit.seq, unit.revision) for unit in units],
     )
 
 

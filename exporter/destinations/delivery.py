@@ -1,0 +1,250 @@
+"""The delivery loop, written once for all destinations: one queue and one courier each.
+
+Promises: nothing is given up by age; a unit leaves the outbox only after its receipt is stored; before a request leaves,
+its units are stored as in doubt; content that is refused is narrowed down to the one span that is bad, which becomes a
+dead letter with its reason while the rest goes on.
+"""
+
+from __future__ import annotations
+
+import random
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import structlog
+
+from exporter.config import DestinationSettings
+from exporter.destinations.base import Answer, Confirmation, Destination, Outcome, Unit
+from exporter.model import Micros
+from exporter.spans import otlp
+from exporter.state import health, outbox
+from exporter.state.store import Store
+
+SECOND = 1_000_000
+_LONGEST_PAUSE = 300.0
+_HOLD_PAUSE = 60.0
+_TAKEN = 1000
+_ASKED = 200
+_PATIENCE = 120 * SECOND
+"""A platform takes in what it acknowledged within seconds; after two minutes an absent trace counts as lost."""
+
+log = structlog.get_logger()
+
+
+@dataclass(frozen=True, slots=True)
+class Round:
+    """What one look at the queue did. `wait_seconds` None: nothing waits at all."""
+
+    sent: int
+    failed: bool
+    wait_seconds: float | None
+
+
+class Courier:
+    """Delivers one destination's queue. `step` and `confirm` are called by one thread at a time."""
+
+    def __init__(
+        self, store: Store, destination: Destination, settings: DestinationSettings, clock: Callable[[], Micros]
+    ) -> None:
+        self.destination = destination
+        self._store = store
+        self._settings = settings
+        self._clock = clock
+        self._failures = 0
+        self._paused_until: Micros = 0
+        self._next_request: float = 0.0
+        self._jitter = random.Random()
+        self._stopping = False
+
+    def stop(self) -> None:
+        """End `step` after the request in flight."""
+        self._stopping = True
+
+    def step(self) -> Round:
+        """Send what is due, one request at a time, until the queue is empty or a request fails."""
+        sent = 0
+        while not self._stopping:
+            now = self._clock()
+            if now < self._paused_until:
+                return Round(sent, True, (self._paused_until - now) / SECOND)
+            with self._store.read() as connection:
+                units = outbox.take(connection, self.destination.name, now, self._per_request())
+                upcoming = None if units else outbox.next_at(connection, self.destination.name)
+            if not units:
+                wait = None if upcoming is None else max(0.05, (upcoming - now) / SECOND)
+                return Round(sent, False, wait)
+            if not self._send(self._packed(units)):
+                return Round(sent, True, max(0.0, (self._paused_until - self._clock()) / SECOND))
+            sent += 1
+        return Round(sent, False, None)
+
+    def confirm(self) -> int:
+        """Apply the destination's confirmation rule to acknowledged units; returns how many were forgotten."""
+        now = self._clock()
+        with self._store.read() as connection:
+            looked = outbox.acked(connection, self.destination.name, now, _ASKED)
+        if not looked:
+            return 0
+        if self.destination.confirmation is not Confirmation.READ_BACK:
+            return self._forget([unit for unit, _ in looked], confirmed=False)
+        units = [unit for unit, _ in looked]
+        missing = self.destination.missing(units)
+        if missing is None:
+            return self._cannot_ask(looked, now)
+        forgotten = self._forget([unit for unit in units if unit.seq not in missing], confirmed=True)
+        self._missing([(unit, at) for unit, at in looked if unit.seq in missing], now)
+        return forgotten
+
+    def _per_request(self) -> int:
+        return self.destination.limits.traces_per_request or min(_TAKEN, self.destination.limits.max_spans)
+
+    def _packed(self, units: Sequence[Unit]) -> list[Unit]:
+        """As many whole traces as one request may hold; one that is larger goes alone and is split when refused."""
+        limits = self.destination.limits
+        packed: list[Unit] = []
+        spans = size = 0
+        for unit in units[: limits.traces_per_request or None]:
+            spans += unit.span_count
+            size += len(unit.spans)
+            if packed and (spans > limits.max_spans or size > limits.max_bytes):
+                break
+            packed.append(unit)
+        return packed
+
+    def _send(self, units: Sequence[Unit]) -> bool:
+        """One request and the storing of its answer; False when the worker must pause."""
+        self._pace()
+        with self._store.transaction("sending") as connection:
+            outbox.sending(connection, [unit.seq for unit in units])
+        answer = self.destination.send(units)
+        if answer.outcome is Outcome.ACCEPTED:
+            return self._accepted(units)
+        if answer.outcome is Outcome.DUPLICATE:
+            return self._duplicate(units)
+        if answer.outcome in (Outcome.REFUSED, Outcome.TOO_LARGE):
+            return self._narrow(units, answer)
+        return self._pause(units, answer)
+
+    def _pace(self) -> None:
+        rate = self._settings.requests_per_second or self.destination.limits.requests_per_second
+        if not rate:
+            return
+        wait = self._next_request - time.monotonic()
+        if wait > 0:
+            time.sleep(wait)
+        self._next_request = max(time.monotonic(), self._next_request) + 1 / rate
+
+    def _accepted(self, units: Sequence[Unit], *, duplicates: int = 0) -> bool:
+        now = self._clock()
+        at_once = self.destination.confirmation is Confirmation.AT_ONCE
+        by_age = self.destination.confirmation is Confirmation.AGE
+        wait = self._settings.keep_acked if by_age else self._settings.confirm_after
+        with self._store.transaction("answered") as connection:
+            if at_once:
+                outbox.forget(connection, units)
+            else:
+                outbox.acknowledged(connection, units, now, now + round(wait * SECOND))
+            health.delivered(
+                connection,
+                self.destination.name,
+                now,
+                traces=len(units),
+                spans=sum(unit.span_count for unit in units),
+                duplicates=duplicates,
+                requests=1,
+            )
+        self._failures = 0
+        return True
+
+    def _duplicate(self, units: Sequence[Unit]) -> bool:
+        """The platform already holds something of this request.
+
+        In doubt before: the earlier request arrived, whole. Else ask which units are incomplete, and send those
+        span by span, so that what is there stays and what is not there comes.
+        """
+        known = [unit for unit in units if unit.was_sent or unit.span_count == 1]
+        asked = [unit for unit in units if not (unit.was_sent or unit.span_count == 1)]
+        missing = self.destination.missing(asked) if asked else set()
+        whole = known + [unit for unit in asked if missing is not None and unit.seq not in missing]
+        if whole:
+            self._accepted(whole, duplicates=len(whole))
+        if missing is None:
+            return self._pause(asked, Answer(Outcome.RETRY, "a duplicate was reported and cannot be read back"))
+        for unit in asked:
+            if unit.seq in missing:
+                self._split(unit, [[span] for span in otlp.split(unit.spans)])
+        return True
+
+    def _narrow(self, units: Sequence[Unit], answer: Answer) -> bool:
+        """Halve the request until the bad unit, then the unit until the bad span, stands alone."""
+        if len(units) > 1:
+            middle = len(units) // 2
+            halves = (units[:middle], units[middle:])
+            return all(self._send(half) for half in halves)
+        unit = units[0]
+        spans = otlp.split(unit.spans)
+        if len(spans) > 1:
+            middle = len(spans) // 2
+            self._split(unit, [spans[:middle], spans[middle:]])
+            return True
+        self._bury(unit, answer)
+        return True
+
+    def _split(self, unit: Unit, pieces: Sequence[Sequence[bytes]]) -> None:
+        with self._store.transaction("split") as connection:
+            outbox.split(connection, unit, [(otlp.frame(piece), len(piece)) for piece in pieces], self._clock())
+
+    def _bury(self, unit: Unit, answer: Answer) -> None:
+        now = self._clock()
+        with self._store.transaction("answered") as connection:
+            outbox.bury(connection, unit, answer.reason)
+            health.delivered(connection, self.destination.name, now, refused=1, requests=1)
+        log.warning("dead_letter", destination=self.destination.name, trace_id=unit.trace_id, reason=answer.reason)
+
+    def _pause(self, units: Sequence[Unit], answer: Answer) -> bool:
+        hold = answer.outcome is Outcome.HOLD
+        self._failures += 1
+        growing = min(_LONGEST_PAUSE, (_HOLD_PAUSE if hold else 1.0) * 2 ** min(self._failures - 1, 10))
+        pause = answer.retry_after if answer.retry_after is not None else growing * self._jitter.uniform(0.5, 1.0)
+        now = self._clock()
+        self._paused_until = now + round(pause * SECOND)
+        with self._store.transaction("answered") as connection:
+            outbox.later(connection, units, self._paused_until, answer.reason, sent=answer.outcome is Outcome.RETRY)
+            health.undelivered(connection, self.destination.name, now, answer.reason, hold=hold)
+        if self._failures == 1 or hold:
+            log.warning("not_delivered", destination=self.destination.name, reason=answer.reason, pause_seconds=round(pause, 1))
+        return False
+
+    def _forget(self, units: Sequence[Unit], *, confirmed: bool) -> int:
+        if units:
+            with self._store.transaction("confirmed") as connection:
+                outbox.forget(connection, units)
+                health.delivered(
+                    connection, self.destination.name, self._clock(), confirmed=len(units) if confirmed else 0
+                )
+        return len(units)
+
+    def _cannot_ask(self, looked: Sequence[tuple[Unit, Micros]], now: Micros) -> int:
+        """Without an answer the age rule holds."""
+        old_enough = now - round(self._settings.keep_acked * SECOND)
+        with self._store.transaction("confirmed") as connection:
+            waiting = [unit for unit, acked_at in looked if acked_at > old_enough]
+            outbox.check_later(connection, waiting, now + 10 * round(self._settings.confirm_after * SECOND))
+        return self._forget([unit for unit, acked_at in looked if acked_at <= old_enough], confirmed=False)
+
+    def _missing(self, absent: Sequence[tuple[Unit, Micros]], now: Micros) -> None:
+        lost = [unit for unit, acked_at in absent if now - acked_at > self._patience()]
+        early = [unit for unit, acked_at in absent if now - acked_at <= self._patience()]
+        if not absent:
+            return
+        with self._store.transaction("confirmed") as connection:
+            outbox.check_later(connection, early, now + round(self._settings.confirm_after * SECOND))
+            outbox.send_again(connection, lost, now)
+            health.delivered(connection, self.destination.name, now, resent=len(lost))
+        if lost:
+            log.warning("acknowledged_then_lost", destination=self.destination.name, traces=len(lost))
+
+    def _patience(self) -> Micros:
+        return min(_PATIENCE, 4 * round(self._settings.confirm_after * SECOND))
+

@@ -1,0 +1,184 @@
+"""The flow, on one screen: discover → fetch → assemble → read → compare → ledger and outbox, in that direction only.
+
+The rule: what a cursor passed is stored as due records in the same transaction, and a record is done only in the
+transaction that stores its calls and its rendered spans. So the process may die anywhere and nothing is lost or doubled.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+
+import structlog
+
+from exporter import readings, waiting
+from exporter.config import Settings
+from exporter.destinations.base import Destination
+from exporter.model import AssessedTrace, Micros, RecordRef, Trace
+from exporter.sources.assemble import assemble
+from exporter.sources.rows import Fetched, Source
+from exporter.spans import otlp
+from exporter.state import evidence, ledger, outbox, records
+from exporter.state.outbox import Parcel
+from exporter.state.records import Due
+from exporter.state.store import Store
+from exporter.waiting import SECOND, Decision
+
+log = structlog.get_logger()
+
+
+@dataclass(slots=True)
+class Processed:
+    """Counts of one `process` call."""
+
+    read: int = 0
+    exported: int = 0
+    postponed: int = 0
+    filtered: int = 0
+    vanished: int = 0
+    set_aside: int = 0
+    reasons: dict[str, int] = field(default_factory=dict)
+
+
+class Pipeline:
+    """Source to outbox. One thread at a time; the destinations' couriers work beside it."""
+
+    def __init__(
+        self,
+        source: Source,
+        store: Store,
+        destinations: Sequence[Destination],
+        settings: Settings,
+        clock: Callable[[], Micros],
+    ) -> None:
+        self._source, self._store, self._settings, self._clock = source, store, settings, clock
+        self._destinations = tuple(destinations)
+        self._evidence_expected = bool(settings.vendor)
+
+    def discover(self, stream: str) -> tuple[int, bool]:
+        """Store one page of a stream's records as due; returns how many were new, and whether the stream is read up."""
+        with self._store.read() as connection:
+            cursor = records.cursor(connection, stream)
+        found = self._source.discover(stream, cursor)
+        if found.cursor == cursor and not found.refs:
+            return 0, found.caught_up
+        now = self._clock()
+        with self._store.transaction("discovered") as connection:
+            new = records.meet(connection, found.refs, now)
+            records.move_cursor(connection, stream, found.cursor, now)
+        return new, found.caught_up
+
+    def process(self, *, hurry: bool = False) -> Processed:
+        """Read what is due, assess it, and store calls and parcels in one transaction."""
+        now = self._clock()
+        with self._store.read() as connection:
+            due = records.due(connection, now, self._settings.dify.page_size)
+        if not due:
+            return Processed()
+        fetched = self._source.fetch(tuple(item.ref for item in due))
+        traces, broken = _assembled(fetched)
+        assessed = self._assess(traces)
+        return self._store_page(due, fetched, assessed, broken, hurry=hurry)
+
+    def _assess(self, traces: Sequence[Trace]) -> list[readings.Read]:
+        with self._store.read() as connection:
+            candidates = evidence.candidates(
+                connection, traces, round(self._settings.compare.match_skew * SECOND)
+            )
+        return readings.read(traces, candidates, self._settings.compare, evidence_expected=self._evidence_expected)
+
+    def _store_page(
+        self,
+        due: Sequence[Due],
+        fetched: Fetched,
+        assessed: Sequence[readings.Read],
+        broken: Sequence[tuple[RecordRef, str]],
+        *,
+        hurry: bool,
+    ) -> Processed:
+        now, done = self._clock(), Processed(read=len(assessed))
+        known = {(item.ref.kind, item.ref.id): item for item in due}
+        with self._store.read() as connection:
+            revisions = ledger.revisions(connection, [item.assessed.trace.trace_id for item in assessed])
+        plans = [
+            self._plan(item, known[(item.assessed.trace.ref.kind, item.assessed.trace.ref.id)], revisions, now, hurry)
+            for item in assessed
+        ]
+        parcels = [parcel for plan in plans for parcel in plan.parcels]
+        with self._store.transaction("page") as connection:
+            for plan in plans:
+                trace, decision = plan.read.assessed.trace, plan.decision
+                ledger.put(
+                    connection, plan.read.assessed, plan.read.fingerprints, exported_at=now if decision.export else None
+                )
+                evidence.assign(connection, plan.read.matched)
+                if decision.look_again_at is None:
+                    records.finish(connection, [trace.ref], "done", decision.reason or None)
+                else:
+                    exported = decision.export or trace.trace_id in revisions
+                    records.postpone(connection, trace.ref, decision.look_again_at, decision.reason, watched=exported)
+                done.exported += decision.export
+                done.postponed += not decision.export
+                if not decision.export:
+                    done.reasons[decision.reason] = done.reasons.get(decision.reason, 0) + 1
+            outbox.put(connection, parcels, now)
+            for item in fetched.filtered:
+                records.finish(connection, [item.ref], "filtered", item.reason)
+            records.finish(connection, fetched.vanished, "vanished", "the row is gone from Dify")
+            for ref, reason in (*fetched.failed, *broken):
+                records.finish(connection, [ref], "set_aside", reason)
+        done.filtered, done.vanished = len(fetched.filtered), len(fetched.vanished)
+        done.set_aside = len(fetched.failed) + len(broken)
+        return done
+
+    def _plan(self, item: readings.Read, due: Due, revisions: dict[str, int], now: Micros, hurry: bool) -> _Plan:
+        trace = item.assessed.trace
+        revision = revisions.get(trace.trace_id, 0)
+        decision = waiting.decide(
+            item.assessed,
+            now,
+            due.checks,
+            self._settings.dify,
+            self._settings.compare,
+            evidence_expected=self._evidence_expected,
+            was_exported=revision > 0,
+            hurry=hurry,
+        )
+        parcels = self._render(item.assessed, revision + 1) if decision.export else ()
+        return _Plan(item, decision, parcels)
+
+    def _render(self, assessed: AssessedTrace, revision: int) -> tuple[Parcel, ...]:
+        """One parcel per destination; a correction goes only where the same ids replace what was there."""
+        trace = assessed.trace
+        parcels = []
+        for destination in self._destinations:
+            if revision > 1 and not destination.replaces:
+                continue
+            spans = destination.render(assessed)
+            parcels.append(
+                Parcel(
+                    destination.name, trace.trace_id, revision, otlp.frame(spans), len(spans),
+                    trace.started_at, trace.ended_at,
+                )
+            )  # fmt: skip
+        return tuple(parcels)
+
+
+@dataclass(frozen=True, slots=True)
+class _Plan:
+    read: readings.Read
+    decision: Decision
+    parcels: tuple[Parcel, ...]
+
+
+def _assembled(fetched: Fetched) -> tuple[list[Trace], list[tuple[RecordRef, str]]]:
+    """Traces, and the records whose rows no trace could be made of."""
+    traces: list[Trace] = []
+    broken: list[tuple[RecordRef, str]] = []
+    for rows in fetched.traces:
+        try:
+            traces.append(assemble(rows))
+        except (ValueError, TypeError, KeyError, AttributeError, OverflowError, RecursionError) as error:
+            broken.append((rows.ref, f"no trace could be made of its rows ({type(error).__name__})"))
+            log.warning("record_set_aside", kind=rows.ref.kind.value, id=rows.ref.id, error=type(error).__name__)
+    return traces, broken

@@ -1,0 +1,63 @@
+"""When a trace may leave: it waits until Dify has finished it, and until vendor evidence has had its time.
+
+Pure: the time comes in as an argument.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from exporter.config import CompareSettings, DifySettings
+from exporter.model import AssessedTrace, Micros, Trace
+
+SECOND = 1_000_000
+_GRACE = 3 * SECOND
+"""A chatflow's message is saved by another thread after its run; node rows may lag behind a Celery repository."""
+_LONGEST_LOOK = 900 * SECOND
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """`export` now or not; `look_again_at` when the record must be read once more; `reason` in words."""
+
+    export: bool
+    look_again_at: Micros | None = None
+    reason: str = ""
+
+
+def decide(
+    assessed: AssessedTrace,
+    now: Micros,
+    checks: int,
+    dify: DifySettings,
+    compare: CompareSettings,
+    *,
+    evidence_expected: bool,
+    was_exported: bool,
+    hurry: bool,
+) -> Decision:
+    """What to do with a trace that was just read. `hurry` (run --once) waits for nothing that only time would bring."""
+    trace = assessed.trace
+    if not trace.is_final:
+        return _unfinished(trace, now, checks, dify, was_exported=was_exported)
+    if hurry or was_exported:
+        return Decision(True)
+    if trace.workflow_run_id is not None and now < trace.ended_at + _GRACE:
+        return Decision(False, trace.ended_at + _GRACE, "just finished")
+    settled_at = trace.ended_at + round(compare.settle * SECOND)
+    lacks_evidence = any(item.vendor is None or not item.vendor.independent for item in assessed.assessments)
+    if evidence_expected and lacks_evidence and now < settled_at:
+        return Decision(False, min(settled_at, now + 10 * SECOND), "waiting for vendor evidence")
+    return Decision(True)
+
+
+def _unfinished(trace: Trace, now: Micros, checks: int, dify: DifySettings, *, was_exported: bool) -> Decision:
+    age = now - trace.ref.created_at
+    limit = round((dify.paused_after if trace.is_paused else dify.unfinished_after) * SECOND)
+    look_at = now + min(_LONGEST_LOOK, round(dify.poll_interval * SECOND) * 2 ** min(checks, 12))
+    if age < limit:
+        word = "waits for a person" if trace.is_paused else "still running"
+        return Decision(False, min(look_at, trace.ref.created_at + limit), word)
+    if age >= round(dify.watch_unfinished * SECOND):
+        look_at = 0
+    return Decision(not was_exported, look_at or None, "never finished")
