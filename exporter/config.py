@@ -158,7 +158,7 @@ class DestinationSettings(_Section):
     confirm: Literal["auto", "read_back", "age", "at_once"] = Field(
         "auto", description="when an acknowledged trace may be forgotten"
     )
-    confirm_after: Seconds = Field(30.0, description="wait before reading back")
+    confirm_after: Seconds = Field(10.0, description="wait before reading back")
     keep_acked: Seconds = Field(86400.0, description="how long acknowledged traces are kept when they cannot be read back")
 
     @model_validator(mode="after")
@@ -190,6 +190,7 @@ class StateSettings(_Section):
     path: Path = Field(Path("dify-exporter.db"), description="SQLite file; also its -wal and -shm neighbours")
     max_backlog: ByteSize = Field(2 * 2**30, description="unsent bytes at which reading Dify stops")
     min_free_disk: ByteSize = Field(256 * 2**20, description="free disk at which reading Dify stops")
+    keep: Seconds = Field(400 * 86400.0, description="how long the ledger remembers finished traces")
 
 
 class WebSettings(_Section):

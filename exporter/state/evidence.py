@@ -33,15 +33,26 @@ def refuse(connection: sqlite3.Connection, source: str, place: str, reason: str,
 
 def candidates(connection: sqlite3.Connection, traces: Sequence[Trace], skew: Micros) -> list[VendorCall]:
     """Requests that may belong to calls of these traces: in their time, and not yet another call's."""
-    if not traces:
-        return []
-    mine = {call.call_id for trace in traces for call in trace.calls}
-    since = min(trace.started_at for trace in traces) - skew - 2 * SECOND
-    until = max(trace.ended_at for trace in traces) + skew + _LATE_END
-    rows = connection.execute(
-        "SELECT record, call_id FROM evidence WHERE at BETWEEN ? AND ? ORDER BY at, source, id", (since, until)
-    )
-    return [VendorCall.from_json(record) for record, call_id in rows if call_id is None or call_id in mine]
+    calls = [call for trace in traces for call in trace.calls]
+    mine = {call.call_id for call in calls}
+    found: list[VendorCall] = []
+    for since, until in _merged([(c.started_at - skew - 2 * SECOND, c.ended_at + skew + _LATE_END) for c in calls]):
+        rows = connection.execute(
+            "SELECT record, call_id FROM evidence WHERE at BETWEEN ? AND ? ORDER BY at, source, id", (since, until)
+        )
+        found += [VendorCall.from_json(record) for record, call_id in rows if call_id is None or call_id in mine]
+    return found
+
+
+def _merged(intervals: list[tuple[Micros, Micros]]) -> list[tuple[Micros, Micros]]:
+    """Overlapping intervals as one, so that a run that paused for days does not ask for all the days between."""
+    merged: list[tuple[Micros, Micros]] = []
+    for since, until in sorted(intervals):
+        if merged and since <= merged[-1][1]:
+            merged[-1] = (merged[-1][0], max(merged[-1][1], until))
+        else:
+            merged.append((since, until))
+    return merged
 
 
 def assign(connection: sqlite3.Connection, matched: Mapping[str, Sequence[tuple[str, str]]]) -> None:

@@ -122,3 +122,9 @@ def remembered(connection: sqlite3.Connection, key: str) -> str | None:
     """A remembered fact."""
     row = connection.execute("SELECT value FROM meta WHERE key = ?", (key,)).fetchone()
     return str(row[0]) if row else None
+
+
+def facts(connection: sqlite3.Connection, prefix: str) -> dict[str, str]:
+    """All remembered facts under a prefix, which is cut off."""
+    rows = connection.execute("SELECT key, value FROM meta WHERE key GLOB ? ORDER BY key", (prefix + "*",))
+    return {key[len(prefix) :]: value for key, value in rows}

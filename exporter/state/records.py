@@ -98,3 +98,10 @@ def oldest_due(connection: sqlite3.Connection, now: Micros) -> Micros | None:
         (now,),
     ).fetchone()
     return None if row[0] is None else int(row[0])
+
+
+def due_count(connection: sqlite3.Connection) -> int:
+    """Records that wait to be read for the first time."""
+    return int(
+        connection.execute("SELECT count(*) FROM records WHERE state = 'pending' AND checks = 0").fetchone()[0]
+    )

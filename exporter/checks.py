@@ -1,0 +1,76 @@
+"""`check`: every connection and setting tested, each with what was seen and how to mend it. Leaves no trace behind."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from exporter.config import Settings
+from exporter.destinations import registry
+from exporter.destinations.base import Checked
+from exporter.errors import ExporterError
+from exporter.intake import read_file
+from exporter.sources.check import check_source
+from exporter.state.store import Store
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """One line. `unreachable` tells a failed connection from a wrong setting (exit code 3 or 1)."""
+
+    name: str
+    ok: bool
+    seen: str
+    hint: str | None
+    unreachable: bool
+
+
+def check_all(settings: Settings) -> Iterator[Result]:
+    """Source, vendor files, destinations, state, in that order."""
+    for item in check_source(settings.dify):
+        yield _result(item, unreachable=True)
+    for source in settings.vendor:
+        yield _vendor_file(source.path, source.name or source.path.stem)
+    destinations = registry.build(settings)
+    for destination in destinations:
+        for item in destination.check():
+            yield _result(item, unreachable=True)
+    if not destinations:
+        yield Result(
+            "destinations", True, "none: readings go to the local page, metrics and ledger only",
+            "set LANGFUSE_PUBLIC_KEY and LANGFUSE_SECRET_KEY, LANGSMITH_API_KEY, or OTEL_EXPORTER_OTLP_ENDPOINT", False,
+        )  # fmt: skip
+    yield _state(settings)
+
+
+def _result(item: Checked, *, unreachable: bool) -> Result:
+    return Result(item.name, item.ok, item.seen, item.hint, unreachable and not item.ok)
+
+
+def _vendor_file(path: os.PathLike[str], name: str) -> Result:
+    try:
+        part = read_file(path, None, source=name, limit=1000)
+    except OSError as error:
+        return Result(f"vendor {name}", False, f"{path}: {error.strerror}", "check the path and its permissions", True)
+    if part.refused and not part.records:
+        first = part.refused[0]
+        return Result(f"vendor {name}", False, f"{path}: no usable record; {first.place}: {first.reason}", None, False)
+    seen = f"{path}: {len(part.records)} of the first records usable, {len(part.refused)} refused"
+    return Result(f"vendor {name}", True, seen, None, False)
+
+
+def _state(settings: Settings) -> Result:
+    """Opened as `run` would, unless a daemon holds it: then it plainly works."""
+    is_new = not settings.state.path.exists()
+    try:
+        store = Store(settings.state.path)
+    except ExporterError as error:
+        return Result("state", False, str(error), error.hint, False)
+    busy = store.is_locked_elsewhere()
+    store.close()
+    if is_new:
+        for suffix in ("", "-wal", "-shm"):
+            settings.state.path.with_name(settings.state.path.name + suffix).unlink(missing_ok=True)
+    seen = "a daemon is running on it" if busy else "new" if is_new else "usable"
+    return Result("state", True, f"{settings.state.path}: {seen}", None, False)

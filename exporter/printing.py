@@ -1,0 +1,196 @@
+"""How ledger documents and health look on a terminal. Text only; `--json` prints the documents themselves."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+from rich.tree import Tree
+
+Document = dict[str, Any]
+
+_COLOURS = {
+    "agree": "green",
+    "explained": "cyan",
+    "unexplained": "red",
+    "unverified": "yellow",
+    "pending": "dim",
+}
+
+
+def verdict(name: str) -> Text:
+    """The verdict in its colour."""
+    return Text(name, style=_COLOURS.get(name, ""))
+
+
+def pair(reading: Document | None) -> str:
+    """`input → output` of a reading; a dash for what is not known."""
+    if reading is None:
+        return "–"
+    if reading["input"] is None and reading["output"] is None and reading.get("total") is not None:
+        return f"Σ {reading['total']:,}"
+    return " → ".join("–" if reading[part] is None else f"{reading[part]:,}" for part in ("input", "output"))
+
+
+def calls_table(documents: list[Document]) -> Table:
+    """One line a call."""
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for name, right in (("started", False), ("app", False), ("model", False), ("dify", True), ("local", True), ("vendor", True)):
+        table.add_column(name, justify="right" if right else "left")
+    table.add_column("verdict")
+    table.add_column("why")
+    for document in documents:
+        readings = document["readings"]
+        table.add_row(
+            document["started_at"][:19].replace("T", " "),
+            document["app_name"],
+            document["model"] or "–",
+            pair(readings["dify"]),
+            pair(readings["local"]),
+            _vendor_pair(readings["vendor"]),
+            verdict(document["verdict"]),
+            ", ".join(finding["code"] for finding in document["findings"]),
+        )
+    return table
+
+
+def _vendor_pair(reading: Document | None) -> str:
+    if reading is not None and not reading["independent"]:
+        return "(relayed)"
+    return pair(reading)
+
+
+def explain(console: Console, document: Document, links: list[tuple[str, str]]) -> None:
+    """One screen: the trace as a tree, its calls with three readings each, findings, money."""
+    console.print(f"[bold]{document['name']}[/bold]  {document['app_mode']}  {document['status']}", highlight=False)
+    console.print(f"trace {document['trace_id']}  {document['started_at']} – {document['ended_at']}", style="dim")
+    for name, link in links:
+        console.print(f"{name}: {link}", style="dim", highlight=False)
+    console.print(_tree(document))
+    for call in document["calls"]:
+        _explain_call(console, call)
+    _explain_trace(console, document)
+
+
+def _tree(document: Document) -> Tree:
+    calls = {call["call_id"]: call for call in document["calls"]}
+    root: Tree | None = None
+    branches: dict[str, Tree] = {}
+    for step in document["steps"]:
+        label = Text(f"{step['kind']}  {step['name']}")
+        call = calls.get(step["call_id"] or "")
+        if call is not None:
+            label.append(f"  {pair(call['readings']['dify'])}  ", style="bold")
+            label.append_text(verdict(call["verdict"]))
+        parent = branches.get(step["parent_id"] or "")
+        branches[step["span_id"]] = parent.add(label) if parent is not None else Tree(label)
+        root = root or branches[step["span_id"]]
+    return root or Tree("(no steps)")
+
+
+def _explain_call(console: Console, call: Document) -> None:
+    console.print()
+    title = call["node_title"] or call["kind"]
+    console.print(Text.assemble((f"{title}  ", "bold"), f"{call['provider'] or '–'} / {call['model'] or '–'}  ", verdict(call["verdict"])))
+    table = Table(box=None, pad_edge=False, show_header=True, header_style="dim")
+    for name in ("reading", "input", "output", "cost", "where from"):
+        table.add_column(name, justify="right" if name in ("input", "output", "cost") else "left")
+    for source in ("dify", "local", "vendor"):
+        reading = call["readings"][source]
+        if reading is None:
+            table.add_row(source, "–", "–", "–", "no reading")
+            continue
+        numbers = ["–" if reading[part] is None else f"{reading[part]:,}" for part in ("input", "output")]
+        cost = "–" if reading["cost"] is None else f"{reading['cost']} {reading['currency']}"
+        table.add_row(source, *numbers, cost, _origin(source, reading))
+    console.print(table)
+    for finding in call["findings"]:
+        _finding(console, finding)
+    rest = call["unexplained"]
+    if rest and (rest["input"] or rest["output"]):
+        word = "within tolerance" if rest["within_tolerance"] else "above tolerance"
+        console.print(f"  unexplained rest: {rest['input']:+} input, {rest['output']:+} output ({word})", style="red")
+
+
+def _origin(source: str, reading: Document) -> str:
+    if source == "dify":
+        return f"{reading['provenance']}, {reading['kind']}"
+    if source == "local":
+        error = f" ±{reading['error_pct']:g} %" if reading["error_pct"] else ""
+        return f"{reading['tokenizer']}, {reading['accuracy']}{error}" + (f" ({reading['note']})" if reading["note"] else "")
+    if not reading["independent"]:
+        return "relayed through Dify's record: shown, proves nothing"
+    attempts = len(reading["attempts"])
+    return f"{reading['provenance']}, matched by {reading['match']} ({reading['confidence']:.2f}), {attempts} request{'s' * (attempts != 1)}"
+
+
+def _finding(console: Console, finding: Document) -> None:
+    amounts = f"{finding['input']:+,} input, {finding['output']:+,} output"
+    console.print(f"  {finding['code']}  {amounts}  ({finding['confidence']})", style="cyan", highlight=False)
+    console.print(f"    {finding['evidence']}", highlight=False)
+    console.print(f"    → {finding['advice']}", highlight=False)
+
+
+def _explain_trace(console: Console, document: Document) -> None:
+    sums = document["sums"]
+    console.print()
+    parts = [f"calls {pair(sums['leaves'])}"]
+    if sums["message"]:
+        parts.append(f"message {pair(sums['message'])}")
+    if sums["run_total"] is not None:
+        parts.append(f"run Σ {sums['run_total']:,}")
+    console.print("Dify's own sums: " + "; ".join(parts), highlight=False)
+    for finding in document["findings"]:
+        _finding(console, finding)
+    for note in document["notes"]:
+        console.print(f"note: {note}", style="yellow", highlight=False)
+    console.print(Text.assemble("verdict: ", verdict(document["verdict"])))
+
+
+def settings(console: Console, rows: list[tuple[str, Any, str, str]]) -> None:
+    """`config show` as a table."""
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for name in ("setting", "value", "from", "meaning"):
+        table.add_column(name, overflow="fold")
+    for path, value, origin, meaning in rows:
+        table.add_row(path, Text(str(value)), origin, Text(meaning, style="dim"))
+    console.print(table)
+
+
+def status(console: Console, document: Document) -> None:
+    """`status` for a person at 3 a.m.: problems first."""
+    for problem in document["problems"]:
+        console.print(f"! {problem}", style="red", highlight=False, markup=False)
+    running = "running" if document["daemon"] else "not running"
+    console.print(f"daemon {running}, state {document['state']}", highlight=False)
+    for name, words in document["source"].items():
+        console.print(f"source {name}: {words}", highlight=False, markup=False)
+    records = ", ".join(f"{count:,} {name}" for name, count in sorted(document["records"].items())) or "none yet"
+    console.print(f"records: {records}; lag {document['lag_seconds']:g} s", highlight=False)
+    console.print(_destinations(document["destinations"]))
+    for item in document["evidence"]:
+        console.print(
+            f"evidence {item['source']}: {item['requests']:,} requests, {item['matched']:,} matched, {item['refused']} refused",
+            highlight=False,
+        )
+    for job in document["jobs"]:
+        console.print(f"job {job['name']}: last success {job['last_success'] or 'never'}", style="dim", highlight=False)
+    for letter in document["dead_letters"]:
+        console.print(f"dead letter {letter['destination']} {letter['trace_id']}: {letter['reason']}", highlight=False, markup=False)
+    for item in document["set_aside"]:
+        console.print(f"set aside {item['kind']} {item['id']}: {item['reason']}", highlight=False, markup=False)
+
+
+def _destinations(items: list[Document]) -> Table:
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for name in ("destination", "delivered", "confirmed", "waiting", "in doubt", "unconfirmed", "dead", "last success", "problem"):
+        table.add_column(name, justify="left" if name in ("destination", "last success", "problem") else "right")
+    for item in items:
+        table.add_row(
+            item["name"], f"{item['delivered_traces']:,}", f"{item['confirmed']:,}", f"{item['waiting']:,}",
+            f"{item['in_doubt']:,}", f"{item['unconfirmed']:,}", f"{item['dead_letters']:,}",
+            (item["last_success"] or "never")[:19], item["hold"] or item["failure"] or "",
+        )  # fmt: skip
+    return table

@@ -1,0 +1,104 @@
+"""`status`: what every part last did, from the state file, whether a daemon runs on it or not."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from exporter.clock import rfc3339
+from exporter.config import Settings
+from exporter.model import Micros
+from exporter.state import evidence, health, outbox, pressure, records
+from exporter.state.store import Store
+
+Document = dict[str, Any]
+SECOND = 1_000_000
+
+
+def document(store: Store, settings: Settings, now: Micros) -> Document:
+    """One object: daemon, source, records, destinations, evidence, jobs, problems (sentences with what to do)."""
+    with store.read() as connection:
+        known = health.facts(connection, "source.")
+        jobs = health.jobs(connection)
+        counts = records.counts(connection)
+        lag = records.oldest_due(connection, now)
+        backlogs = outbox.backlogs(connection)
+        deliveries = health.deliveries(connection)
+        dead = outbox.dead(connection)
+        aside = records.set_aside(connection)
+        seen = evidence.counts(connection)
+    stop = pressure.problem(store, settings.state)
+    return {
+        "state": str(store.path),
+        "daemon": store.is_locked_elsewhere(),
+        "source": known,
+        "lag_seconds": round((now - lag) / SECOND, 1) if lag is not None else 0.0,
+        "records": counts,
+        "set_aside": [{"kind": ref.kind.value, "id": ref.id, "reason": reason} for ref, reason in aside[:20]],
+        "destinations": [
+            _destination(name, backlogs.get(name), deliveries.get(name), now)
+            for name in sorted({*backlogs, *deliveries})
+        ],
+        "dead_letters": [
+            {"destination": name, "trace_id": trace, "reason": reason, "spans": spans} for name, trace, reason, spans in dead[:20]
+        ],
+        "evidence": [
+            {"source": name, "requests": total, "matched": matched, "refused": refused}
+            for name, (total, matched, refused) in sorted(seen.items())
+        ],
+        "jobs": [
+            {
+                "name": job.name,
+                "last_success": _time(job.succeeded_at),
+                "last_failure": _time(job.failed_at),
+                "failure": job.failure if job.is_failing else None,
+            }
+            for job in sorted(jobs.values(), key=lambda job: job.name)
+        ],
+        "problems": _problems(stop, jobs, deliveries, counts, backlogs),
+    }
+
+
+def _destination(
+    name: str, backlog: outbox.Backlog | None, delivery: health.Delivery | None, now: Micros
+) -> Document:
+    return {
+        "name": name,
+        "waiting": backlog.ready + backlog.in_doubt if backlog else 0,
+        "in_doubt": backlog.in_doubt if backlog else 0,
+        "unconfirmed": backlog.acked if backlog else 0,
+        "dead_letters": backlog.dead if backlog else 0,
+        "oldest_seconds": round((now - backlog.oldest_at) / SECOND, 1) if backlog and backlog.oldest_at else None,
+        "delivered_traces": delivery.traces if delivery else 0,
+        "delivered_spans": delivery.spans if delivery else 0,
+        "confirmed": delivery.confirmed if delivery else 0,
+        "sent_again": delivery.resent if delivery else 0,
+        "last_success": _time(delivery.succeeded_at) if delivery else None,
+        "failure": delivery.failure if delivery and (delivery.failed_at or 0) > (delivery.succeeded_at or 0) else None,
+        "hold": delivery.hold if delivery else None,
+    }
+
+
+def _problems(
+    stop: str | None,
+    jobs: dict[str, health.Job],
+    deliveries: dict[str, health.Delivery],
+    counts: dict[str, int],
+    backlogs: dict[str, outbox.Backlog],
+) -> list[str]:
+    problems = [stop] if stop else []
+    problems += [f"{job.name}: {job.failure}" for job in jobs.values() if job.is_failing]
+    problems += [
+        f"{item.destination} is on hold: {item.hold}; correct it, sending goes on by itself"
+        for item in deliveries.values()
+        if item.hold
+    ]
+    dead = sum(item.dead for item in backlogs.values())
+    if dead:
+        problems.append(f"{dead} dead letters were refused by a destination; see their reasons, then `dify-exporter replay`")
+    if counts.get("set_aside"):
+        problems.append(f"{counts['set_aside']} records were set aside; see their reasons, then `dify-exporter replay`")
+    return problems
+
+
+def _time(moment: Micros | None) -> str | None:
+    return rfc3339(moment) if moment is not None else None
