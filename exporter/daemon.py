@@ -85,10 +85,12 @@ class App:
         total = Processed()
         with self._reading:
             pipeline = self._connected()
-            met = self._discover(pipeline)
-            while met is not None and not self.stopping.is_set():
-                _add(total, self._process(pipeline, hurry=hurry))
-                met = self._discover(pipeline) or None
+            self._discover(pipeline)
+            while not self.stopping.is_set():
+                done = self._process(pipeline, hurry=hurry)
+                _add(total, done)
+                if not _did_something(done) or not self._discover(pipeline):
+                    break
         return total
 
     def process_due(self, *, hurry: bool = False) -> Processed:
@@ -111,7 +113,7 @@ class App:
                 raise Stopped(stop)
             done = pipeline.process(hurry=hurry)
             _add(total, done)
-            if not (done.read or done.filtered or done.vanished or done.set_aside):
+            if not _did_something(done):
                 break
         return total
 
@@ -256,6 +258,10 @@ class Stopped(ExporterError):
 
 def _settings_of(settings: Settings, name: str) -> DestinationSettings:
     return next(item for item in settings.destinations if item.name == name)
+
+
+def _did_something(done: Processed) -> bool:
+    return bool(done.read or done.filtered or done.vanished or done.set_aside)
 
 
 def _add(total: Processed, done: Processed) -> None:
