@@ -52,10 +52,14 @@ def _vendor_file(path: os.PathLike[str], name: str) -> Result:
     try:
         part = read_file(path, None, source=name, limit=1000)
     except OSError as error:
-        return Result(f"vendor {name}", False, f"{path}: {error.strerror}", "check the path and its permissions", True)
+        return Result(
+            f"vendor {name}", False, f"{path}: {error.strerror}", "check the path and its permissions", True
+        )
     if part.refused and not part.records:
         first = part.refused[0]
-        return Result(f"vendor {name}", False, f"{path}: no usable record; {first.place}: {first.reason}", None, False)
+        return Result(
+            f"vendor {name}", False, f"{path}: no usable record; {first.place}: {first.reason}", None, False
+        )
     seen = f"{path}: {len(part.records)} of the first records usable, {len(part.refused)} refused"
     return Result(f"vendor {name}", True, seen, None, False)
 

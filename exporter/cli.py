@@ -70,10 +70,16 @@ def _complain(error: ExporterError) -> None:
 @app.callback()
 def options(
     context: typer.Context,
-    file: Annotated[Path | None, typer.Option("--config", "-c", help="Settings file (default: dify-exporter.yaml).")] = None,
-    database_url: Annotated[str | None, typer.Option(help="Dify's database (better: DIFY_DATABASE_URL).")] = None,
+    file: Annotated[
+        Path | None, typer.Option("--config", "-c", help="Settings file (default: dify-exporter.yaml).")
+    ] = None,
+    database_url: Annotated[
+        str | None, typer.Option(help="Dify's database (better: DIFY_DATABASE_URL).")
+    ] = None,
     state: Annotated[Path | None, typer.Option(help="State file.")] = None,
-    assign: Annotated[list[str] | None, typer.Option("--set", help="Any setting: --set dify.poll_interval=10s")] = None,
+    assign: Annotated[
+        list[str] | None, typer.Option("--set", help="Any setting: --set dify.poll_interval=10s")
+    ] = None,
     version: Annotated[bool, typer.Option("--version", help="Print the version.")] = False,
 ) -> None:
     """Options for every command come before the command's name."""
@@ -105,7 +111,8 @@ def _store(settings: config.Settings) -> Iterator[Any]:
 
     if not settings.state.path.exists():
         raise Misconfigured(
-            [f"state.path: {settings.state.path} does not exist yet"], "run `dify-exporter run` first, or name its state with --state"
+            [f"state.path: {settings.state.path} does not exist yet"],
+            "run `dify-exporter run` first, or name its state with --state",
         )
     store = Store(settings.state.path)
     try:
@@ -153,10 +160,16 @@ def check(context: typer.Context, as_json: Json = False) -> None:
         _print_lines([orjson.dumps(_checked(item)).decode() for item in results])
     else:
         for item in results:
-            out.print(f"[{'green' if item.ok else 'red'}]{'ok  ' if item.ok else 'FAIL'}[/] {item.name}", end="  ", highlight=False)
+            out.print(
+                f"[{'green' if item.ok else 'red'}]{'ok  ' if item.ok else 'FAIL'}[/] {item.name}",
+                end="  ",
+                highlight=False,
+            )
             out.print(item.seen, highlight=False, markup=False)
             if item.hint:
-                out.print(f"       {item.hint}", highlight=False, markup=False, style="dim" if item.ok else "yellow")
+                out.print(
+                    f"       {item.hint}", highlight=False, markup=False, style="dim" if item.ok else "yellow"
+                )
     failed = [item for item in results if not item.ok]
     if failed:
         raise typer.Exit(3 if any(item.unreachable for item in failed) else 1)
@@ -249,7 +262,9 @@ def calls(
     until: Annotated[str | None, typer.Option(help="Calls that began before this time.")] = None,
     application: Annotated[str | None, typer.Option("--app", help="App id or name.")] = None,
     model: Annotated[str | None, typer.Option(help="Model name.")] = None,
-    verdict: Annotated[str | None, typer.Option(help="agree, explained, unexplained, unverified or pending.")] = None,
+    verdict: Annotated[
+        str | None, typer.Option(help="agree, explained, unexplained, unverified or pending.")
+    ] = None,
     trace: Annotated[str | None, typer.Option(help="Trace, message or run id.")] = None,
     limit: Annotated[int | None, typer.Option(help="At most so many.")] = None,
     as_json: Json = False,
@@ -286,7 +301,9 @@ def explain(
         try:
             document = ledger.trace(connection, trace)
         except ValueError:
-            raise Misconfigured([f"{trace!r} is not an id"], "use a trace, message or workflow run id") from None
+            raise Misconfigured(
+                [f"{trace!r} is not an id"], "use a trace, message or workflow run id"
+            ) from None
     if document is None:
         err.print(f"no trace {trace} in {settings.state.path}", style="red", highlight=False)
         raise typer.Exit(1)
@@ -294,7 +311,9 @@ def explain(
         _print_json(document)
         return
     links = [
-        (item.name, link) for item in registry.build(settings) if (link := item.link(document["trace_id"])) is not None
+        (item.name, link)
+        for item in registry.build(settings)
+        if (link := item.link(document["trace_id"])) is not None
     ]
     printing.explain(out, document, links)
 
@@ -311,7 +330,9 @@ def replay(
         letters = outbox.revive(connection, clock.now(), destination)
         aside = [] if destination else [ref for ref, _ in records.set_aside(connection)]
         records.look_again(connection, aside, clock.now())
-    out.print(f"{letters} dead letters and {len(aside)} set-aside records will be tried again", highlight=False)
+    out.print(
+        f"{letters} dead letters and {len(aside)} set-aside records will be tried again", highlight=False
+    )
 
 
 @config_app.command("show")
@@ -324,4 +345,3 @@ def config_show(context: typer.Context, as_json: Json = False) -> None:
         _print_json({path: {"value": value, "origin": origin} for path, value, origin, _ in found})
         return
     printing.settings(out, found)
-

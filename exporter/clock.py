@@ -15,8 +15,10 @@ def now() -> Micros:
 
 def rfc3339(moment: Micros) -> str:
     """`2026-11-23T19:17:07.433732Z`."""
-    return datetime.fromtimestamp(moment / 1_000_000, UTC).replace(microsecond=moment % 1_000_000).strftime(
-        "%Y-%m-%dT%H:%M:%S.%fZ"
+    return (
+        datetime.fromtimestamp(moment / 1_000_000, UTC)
+        .replace(microsecond=moment % 1_000_000)
+        .strftime("%Y-%m-%dT%H:%M:%S.%fZ")
     )
 
 

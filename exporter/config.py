@@ -15,7 +15,15 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import yaml
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, SecretStr, ValidationError, model_validator
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    SecretStr,
+    ValidationError,
+    model_validator,
+)
 
 from exporter.errors import Misconfigured
 
@@ -69,7 +77,9 @@ class _Section(BaseModel):
 class DatabaseSettings(_Section):
     """Dify's own database; only ever read."""
 
-    url: SecretStr | None = Field(None, description="postgresql://user:password@host:5432/dify (DIFY_DATABASE_URL)")
+    url: SecretStr | None = Field(
+        None, description="postgresql://user:password@host:5432/dify (DIFY_DATABASE_URL)"
+    )
     schema_name: str = Field("public", alias="schema", description="schema that holds Dify's tables")
     statement_timeout: Seconds = Field(30.0, description="a query that takes longer is cancelled")
     connect_timeout: Seconds = Field(10.0, description="time to wait for a connection")
@@ -92,13 +102,19 @@ class DifySettings(_Section):
     database: DatabaseSettings = DatabaseSettings()  # type: ignore[call-arg]
     start: StartTime = Field("beginning", description="where the first run begins: beginning, now, or a time")
     poll_interval: Seconds = Field(5.0, description="pause between looks for new rows")
-    overlap: Seconds = Field(900.0, description="how far behind the newest row is looked again for rows committed late")
+    overlap: Seconds = Field(
+        900.0, description="how far behind the newest row is looked again for rows committed late"
+    )
     sweep_interval: Seconds = Field(60.0, description="how often that overlap is read again")
     page_size: int = Field(200, ge=1, le=5000, description="traces read from Dify at a time")
     page_bytes: ByteSize = Field(16 * 2**20, description="text read from Dify at a time")
-    unfinished_after: Seconds = Field(3600.0, description="a running row older than this is exported as unfinished")
+    unfinished_after: Seconds = Field(
+        3600.0, description="a running row older than this is exported as unfinished"
+    )
     paused_after: Seconds = Field(7 * 86400.0, description="the same for runs that wait for human input")
-    watch_unfinished: Seconds = Field(30 * 86400.0, description="how long an unfinished row is looked at again")
+    watch_unfinished: Seconds = Field(
+        30 * 86400.0, description="how long an unfinished row is looked at again"
+    )
     debug_runs: bool = Field(True, description="export runs made in Dify's editor (tagged debug)")
     include: Filter = Filter()
     exclude: Filter = Filter()
@@ -159,7 +175,9 @@ class DestinationSettings(_Section):
         "auto", description="when an acknowledged trace may be forgotten"
     )
     confirm_after: Seconds = Field(10.0, description="wait before reading back")
-    keep_acked: Seconds = Field(86400.0, description="how long acknowledged traces are kept when they cannot be read back")
+    keep_acked: Seconds = Field(
+        86400.0, description="how long acknowledged traces are kept when they cannot be read back"
+    )
 
     @model_validator(mode="after")
     def _complete(self) -> DestinationSettings:
@@ -168,7 +186,9 @@ class DestinationSettings(_Section):
         if self.endpoint and not re.match(r"^https?://[^\s/]+", self.endpoint):
             raise ValueError("endpoint must start with http:// or https:// and name a host")
         if self.kind == "langfuse" and not (self.public_key and self.secret_key.get_secret_value()):
-            raise ValueError("langfuse needs public_key and secret_key (LANGFUSE_PUBLIC_KEY, LANGFUSE_SECRET_KEY)")
+            raise ValueError(
+                "langfuse needs public_key and secret_key (LANGFUSE_PUBLIC_KEY, LANGFUSE_SECRET_KEY)"
+            )
         if self.kind == "langsmith" and not self.api_key.get_secret_value():
             raise ValueError("langsmith needs api_key (LANGSMITH_API_KEY)")
         if self.kind == "otlp" and not self.endpoint:
@@ -179,7 +199,9 @@ class DestinationSettings(_Section):
 class CompareSettings(_Section):
     """When a difference counts as one."""
 
-    tolerance_percent: float = Field(5.0, ge=0, description="an unexplained rest up to this share is within tolerance")
+    tolerance_percent: float = Field(
+        5.0, ge=0, description="an unexplained rest up to this share is within tolerance"
+    )
     settle: Seconds = Field(60.0, description="a finished trace waits this long for vendor evidence")
     match_skew: Seconds = Field(2.0, description="clock difference allowed between Dify and the evidence")
 
@@ -206,7 +228,9 @@ class LogSettings(_Section):
     """Logs go to standard error."""
 
     level: Literal["debug", "info", "warning", "error"] = "info"
-    format: Literal["auto", "json", "console"] = Field("auto", description="auto: console on a terminal, else JSON")
+    format: Literal["auto", "json", "console"] = Field(
+        "auto", description="auto: console on a terminal, else JSON"
+    )
 
 
 class Settings(_Section):
@@ -216,7 +240,9 @@ class Settings(_Section):
     vendor: list[VendorSettings] = []
     compare: CompareSettings = CompareSettings()  # type: ignore[call-arg]
     destinations: list[DestinationSettings] = []
-    resource: dict[str, str] = Field(default={}, description="extra resource attributes (OTEL_RESOURCE_ATTRIBUTES)")
+    resource: dict[str, str] = Field(
+        default={}, description="extra resource attributes (OTEL_RESOURCE_ATTRIBUTES)"
+    )
     content: ContentSettings = ContentSettings()  # type: ignore[call-arg]
     state: StateSettings = StateSettings()  # type: ignore[call-arg]
     web: WebSettings = WebSettings()  # type: ignore[call-arg]
@@ -283,17 +309,23 @@ def _read_file(
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         where = getattr(error, "problem_mark", None)
         line = f" at line {where.line + 1}" if where else ""
-        problems.append(f"{path}: is not valid YAML{line}: {getattr(error, 'problem', None) or 'unreadable text'}")
+        problems.append(
+            f"{path}: is not valid YAML{line}: {getattr(error, 'problem', None) or 'unreadable text'}"
+        )
         return {}, str(path)
     if content is None:
         return {}, str(path)
     if not isinstance(content, dict):
-        problems.append(f"{path}: must hold sections (dify:, destinations:, …), not a {type(content).__name__}")
+        problems.append(
+            f"{path}: must hold sections (dify:, destinations:, …), not a {type(content).__name__}"
+        )
         return {}, str(path)
     return content, str(path)
 
 
-def leaves(model: type[BaseModel] = Settings, prefix: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], Any]]:
+def leaves(
+    model: type[BaseModel] = Settings, prefix: tuple[str, ...] = ()
+) -> Iterator[tuple[tuple[str, ...], Any]]:
     """Every setting as (path, field), depth first; lists and maps are leaves."""
     for name, field in model.model_fields.items():
         path = (*prefix, field.alias or name)
@@ -395,7 +427,9 @@ def _nest(path: list[str], value: Any) -> dict[str, Any]:
     return value  # type: ignore[no-any-return]
 
 
-def _merge(into: dict[str, Any], new: Mapping[str, Any], origins: dict[str, str], origin: str, at: str = "") -> None:
+def _merge(
+    into: dict[str, Any], new: Mapping[str, Any], origins: dict[str, str], origin: str, at: str = ""
+) -> None:
     for name, value in new.items():
         path = f"{at}.{name}" if at else str(name)
         if isinstance(value, dict) and isinstance(into.get(name, {}), dict):

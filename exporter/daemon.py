@@ -219,7 +219,9 @@ class App:
             with self.store.read() as connection:
                 delivery = health.deliveries(connection)[name]
             if delivery.hold or time.monotonic() + done.wait_seconds > give_up:
-                problems.append(f"{name}: {delivery.failure or 'no answer'}; the rest stays in the state file")
+                problems.append(
+                    f"{name}: {delivery.failure or 'no answer'}; the rest stays in the state file"
+                )
                 return
             self.stopping.wait(done.wait_seconds)
         self._confirm_once(courier)

@@ -31,7 +31,14 @@ _FOLLOW_SECONDS = 1.0
 
 
 def run_backfill(
-    settings: Settings, since: Micros, until: Micros, *, dry_run: bool, as_json: bool, out: Console, err: Console
+    settings: Settings,
+    since: Micros,
+    until: Micros,
+    *,
+    dry_run: bool,
+    as_json: bool,
+    out: Console,
+    err: Console,
 ) -> int:
     """Export [since, until); returns the exit code. Raises ExporterError when Dify cannot be read."""
     if since >= until:
@@ -42,7 +49,11 @@ def run_backfill(
     busy = probe.is_locked_elsewhere()
     probe.close()
     with _bar(err) as progress:
-        return _follow(settings, since, until, progress) if busy else _work(settings, since, until, progress, err)
+        return (
+            _follow(settings, since, until, progress)
+            if busy
+            else _work(settings, since, until, progress, err)
+        )
 
 
 def _count(settings: Settings, since: Micros, until: Micros, as_json: bool, out: Console) -> int:
@@ -93,7 +104,9 @@ def _follow(settings: Settings, since: Micros, until: Micros, progress: Progress
 
 
 def _show(progress: Progress, task: TaskID, state: backfill.Progress) -> None:
-    progress.update(task, total=max(state.expected, state.found), completed=max(0, state.found - state.waiting))
+    progress.update(
+        task, total=max(state.expected, state.found), completed=max(0, state.found - state.waiting)
+    )
 
 
 class _Rate(ProgressColumn):

@@ -85,7 +85,9 @@ class Pipeline:
             candidates = evidence.candidates(
                 connection, traces, round(self._settings.compare.match_skew * SECOND)
             )
-        return readings.read(traces, candidates, self._settings.compare, evidence_expected=self._evidence_expected)
+        return readings.read(
+            traces, candidates, self._settings.compare, evidence_expected=self._evidence_expected
+        )
 
     def _store_page(
         self,
@@ -101,7 +103,9 @@ class Pipeline:
         with self._store.read() as connection:
             revisions = ledger.revisions(connection, [item.assessed.trace.trace_id for item in assessed])
         plans = [
-            self._plan(item, known[(item.assessed.trace.ref.kind, item.assessed.trace.ref.id)], revisions, now, hurry)
+            self._plan(
+                item, known[(item.assessed.trace.ref.kind, item.assessed.trace.ref.id)], revisions, now, hurry
+            )
             for item in assessed
         ]
         parcels = [parcel for plan in plans for parcel in plan.parcels]
@@ -109,14 +113,19 @@ class Pipeline:
             for plan in plans:
                 trace, decision = plan.read.assessed.trace, plan.decision
                 ledger.put(
-                    connection, plan.read.assessed, plan.read.fingerprints, exported_at=now if decision.export else None
+                    connection,
+                    plan.read.assessed,
+                    plan.read.fingerprints,
+                    exported_at=now if decision.export else None,
                 )
                 evidence.assign(connection, plan.read.matched)
                 if decision.look_again_at is None:
                     records.finish(connection, [trace.ref], "done", decision.reason or None)
                 else:
                     exported = decision.export or trace.trace_id in revisions
-                    records.postpone(connection, trace.ref, decision.look_again_at, decision.reason, watched=exported)
+                    records.postpone(
+                        connection, trace.ref, decision.look_again_at, decision.reason, watched=exported
+                    )
                 done.exported += decision.export
                 done.postponed += not decision.export
                 if not decision.export:
@@ -131,7 +140,9 @@ class Pipeline:
         done.set_aside = len(fetched.failed) + len(broken)
         return done
 
-    def _plan(self, item: readings.Read, due: Due, revisions: dict[str, int], now: Micros, hurry: bool) -> _Plan:
+    def _plan(
+        self, item: readings.Read, due: Due, revisions: dict[str, int], now: Micros, hurry: bool
+    ) -> _Plan:
         trace = item.assessed.trace
         revision = revisions.get(trace.trace_id, 0)
         decision = waiting.decide(
@@ -180,5 +191,7 @@ def _assembled(fetched: Fetched) -> tuple[list[Trace], list[tuple[RecordRef, str
             traces.append(assemble(rows))
         except (ValueError, TypeError, KeyError, AttributeError, OverflowError, RecursionError) as error:
             broken.append((rows.ref, f"no trace could be made of its rows ({type(error).__name__})"))
-            log.warning("record_set_aside", kind=rows.ref.kind.value, id=rows.ref.id, error=type(error).__name__)
+            log.warning(
+                "record_set_aside", kind=rows.ref.kind.value, id=rows.ref.id, error=type(error).__name__
+            )
     return traces, broken

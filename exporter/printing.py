@@ -37,7 +37,14 @@ def pair(reading: Document | None) -> str:
 def calls_table(documents: list[Document]) -> Table:
     """One line a call."""
     table = Table(box=None, pad_edge=False, header_style="bold")
-    for name, right in (("started", False), ("app", False), ("model", False), ("dify", True), ("local", True), ("vendor", True)):
+    for name, right in (
+        ("started", False),
+        ("app", False),
+        ("model", False),
+        ("dify", True),
+        ("local", True),
+        ("vendor", True),
+    ):
         table.add_column(name, justify="right" if right else "left")
     table.add_column("verdict")
     table.add_column("why")
@@ -64,8 +71,12 @@ def _vendor_pair(reading: Document | None) -> str:
 
 def explain(console: Console, document: Document, links: list[tuple[str, str]]) -> None:
     """One screen: the trace as a tree, its calls with three readings each, findings, money."""
-    console.print(f"[bold]{document['name']}[/bold]  {document['app_mode']}  {document['status']}", highlight=False)
-    console.print(f"trace {document['trace_id']}  {document['started_at']} – {document['ended_at']}", style="dim")
+    console.print(
+        f"[bold]{document['name']}[/bold]  {document['app_mode']}  {document['status']}", highlight=False
+    )
+    console.print(
+        f"trace {document['trace_id']}  {document['started_at']} – {document['ended_at']}", style="dim"
+    )
     for name, link in links:
         console.print(f"{name}: {link}", style="dim", highlight=False)
     console.print(_tree(document))
@@ -93,7 +104,13 @@ def _tree(document: Document) -> Tree:
 def _explain_call(console: Console, call: Document) -> None:
     console.print()
     title = call["node_title"] or call["kind"]
-    console.print(Text.assemble((f"{title}  ", "bold"), f"{call['provider'] or '–'} / {call['model'] or '–'}  ", verdict(call["verdict"])))
+    console.print(
+        Text.assemble(
+            (f"{title}  ", "bold"),
+            f"{call['provider'] or '–'} / {call['model'] or '–'}  ",
+            verdict(call["verdict"]),
+        )
+    )
     table = Table(box=None, pad_edge=False, show_header=True, header_style="dim")
     for name in ("reading", "input", "output", "cost", "where from"):
         table.add_column(name, justify="right" if name in ("input", "output", "cost") else "left")
@@ -111,7 +128,9 @@ def _explain_call(console: Console, call: Document) -> None:
     rest = call["unexplained"]
     if rest and (rest["input"] or rest["output"]):
         word = "within tolerance" if rest["within_tolerance"] else "above tolerance"
-        console.print(f"  unexplained rest: {rest['input']:+} input, {rest['output']:+} output ({word})", style="red")
+        console.print(
+            f"  unexplained rest: {rest['input']:+} input, {rest['output']:+} output ({word})", style="red"
+        )
 
 
 def _origin(source: str, reading: Document) -> str:
@@ -119,7 +138,9 @@ def _origin(source: str, reading: Document) -> str:
         return f"{reading['provenance']}, {reading['kind']}"
     if source == "local":
         error = f" ±{reading['error_pct']:g} %" if reading["error_pct"] else ""
-        return f"{reading['tokenizer']}, {reading['accuracy']}{error}" + (f" ({reading['note']})" if reading["note"] else "")
+        return f"{reading['tokenizer']}, {reading['accuracy']}{error}" + (
+            f" ({reading['note']})" if reading["note"] else ""
+        )
     if not reading["independent"]:
         return "relayed through Dify's record: shown, proves nothing"
     attempts = len(reading["attempts"])
@@ -167,7 +188,9 @@ def status(console: Console, document: Document) -> None:
     console.print(f"daemon {running}, state {document['state']}", highlight=False)
     for name, words in document["source"].items():
         console.print(f"source {name}: {words}", highlight=False, markup=False)
-    records = ", ".join(f"{count:,} {name}" for name, count in sorted(document["records"].items())) or "none yet"
+    records = (
+        ", ".join(f"{count:,} {name}" for name, count in sorted(document["records"].items())) or "none yet"
+    )
     console.print(f"records: {records}; lag {document['lag_seconds']:g} s", highlight=False)
     console.print(_destinations(document["destinations"]))
     for item in document["evidence"]:
@@ -176,17 +199,37 @@ def status(console: Console, document: Document) -> None:
             highlight=False,
         )
     for job in document["jobs"]:
-        console.print(f"job {job['name']}: last success {job['last_success'] or 'never'}", style="dim", highlight=False)
+        console.print(
+            f"job {job['name']}: last success {job['last_success'] or 'never'}", style="dim", highlight=False
+        )
     for letter in document["dead_letters"]:
-        console.print(f"dead letter {letter['destination']} {letter['trace_id']}: {letter['reason']}", highlight=False, markup=False)
+        console.print(
+            f"dead letter {letter['destination']} {letter['trace_id']}: {letter['reason']}",
+            highlight=False,
+            markup=False,
+        )
     for item in document["set_aside"]:
-        console.print(f"set aside {item['kind']} {item['id']}: {item['reason']}", highlight=False, markup=False)
+        console.print(
+            f"set aside {item['kind']} {item['id']}: {item['reason']}", highlight=False, markup=False
+        )
 
 
 def _destinations(items: list[Document]) -> Table:
     table = Table(box=None, pad_edge=False, header_style="bold")
-    for name in ("destination", "delivered", "confirmed", "waiting", "in doubt", "unconfirmed", "dead", "last success", "problem"):
-        table.add_column(name, justify="left" if name in ("destination", "last success", "problem") else "right")
+    for name in (
+        "destination",
+        "delivered",
+        "confirmed",
+        "waiting",
+        "in doubt",
+        "unconfirmed",
+        "dead",
+        "last success",
+        "problem",
+    ):
+        table.add_column(
+            name, justify="left" if name in ("destination", "last success", "problem") else "right"
+        )
     for item in items:
         table.add_row(
             item["name"], f"{item['delivered_traces']:,}", f"{item['confirmed']:,}", f"{item['waiting']:,}",

@@ -28,7 +28,11 @@ class Read:
 
 
 def read(
-    traces: Sequence[Trace], evidence: Sequence[VendorCall], settings: CompareSettings, *, evidence_expected: bool
+    traces: Sequence[Trace],
+    evidence: Sequence[VendorCall],
+    settings: CompareSettings,
+    *,
+    evidence_expected: bool,
 ) -> list[Read]:
     """Readings and verdicts of these traces. Vendor requests are assigned over all of them together."""
     prints = {call.call_id: fingerprint_call(call) for trace in traces for call in trace.calls}
@@ -57,7 +61,9 @@ def _read_trace(
     )
 
 
-def _read_call(call: Call, found: Match | None, settings: CompareSettings, evidence_expected: bool) -> Assessment:
+def _read_call(
+    call: Call, found: Match | None, settings: CompareSettings, evidence_expected: bool
+) -> Assessment:
     dify = classify_recorded(call)
     vendor = vendor_reading(found) if found is not None else None
     if vendor is None and dify is not None:

@@ -72,7 +72,12 @@ class Schedule:
 
     def _every(self, seconds: float, name: str, work: Callable[[], None]) -> None:
         self._scheduler.add_job(
-            self._run, "interval", seconds=seconds, id=name, args=(name, work), next_run_time=datetime.now(UTC)
+            self._run,
+            "interval",
+            seconds=seconds,
+            id=name,
+            args=(name, work),
+            next_run_time=datetime.now(UTC),
         )
 
     def _run(self, name: str, work: Callable[[], None]) -> None:
@@ -152,7 +157,6 @@ class Schedule:
             gone = prune(connection, before)
         if gone:
             log.info("pruned", traces=gone)
-
 
 
 def _place(error: BaseException) -> str:

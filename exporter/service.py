@@ -31,7 +31,12 @@ def serve(settings: Settings, shutdown_seconds: float) -> int:
         app.close()
         raise
     schedule.start()
-    log.info("started", version=__version__, page=f"http://{settings.web.host}:{port}/", state=str(settings.state.path))
+    log.info(
+        "started",
+        version=__version__,
+        page=f"http://{settings.web.host}:{port}/",
+        state=str(settings.state.path),
+    )
     while not ending.wait(0.5):
         if schedule.broken.is_set():
             break
@@ -42,7 +47,9 @@ def serve(settings: Settings, shutdown_seconds: float) -> int:
     if schedule.failure is not None:
         raise schedule.failure
     if not ended:
-        log.warning("stopped_in_flight", note="requests in flight stay in doubt and are settled at the next start")
+        log.warning(
+            "stopped_in_flight", note="requests in flight stay in doubt and are settled at the next start"
+        )
         os._exit(0)
     return 0
 

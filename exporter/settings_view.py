@@ -18,7 +18,11 @@ def rows(loaded: Loaded) -> Iterator[tuple[str, Any, str, str]]:
             value = value.schema_name if name == "schema" else getattr(value, name)
         dotted = ".".join(path)
         origin = next(
-            (found for known, found in loaded.origins.items() if dotted == known or known.startswith(dotted + ".")),
+            (
+                found
+                for known, found in loaded.origins.items()
+                if dotted == known or known.startswith(dotted + ".")
+            ),
             "default",
         )
         yield dotted, _printable(value, dotted), origin, field.description or ""

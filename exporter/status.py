@@ -39,7 +39,8 @@ def document(store: Store, settings: Settings, now: Micros) -> Document:
             for name in sorted({*backlogs, *deliveries})
         ],
         "dead_letters": [
-            {"destination": name, "trace_id": trace, "reason": reason, "spans": spans} for name, trace, reason, spans in dead[:20]
+            {"destination": name, "trace_id": trace, "reason": reason, "spans": spans}
+            for name, trace, reason, spans in dead[:20]
         ],
         "evidence": [
             {"source": name, "requests": total, "matched": matched, "refused": refused}
@@ -67,13 +68,17 @@ def _destination(
         "in_doubt": backlog.in_doubt if backlog else 0,
         "unconfirmed": backlog.acked if backlog else 0,
         "dead_letters": backlog.dead if backlog else 0,
-        "oldest_seconds": round((now - backlog.oldest_at) / SECOND, 1) if backlog and backlog.oldest_at else None,
+        "oldest_seconds": round((now - backlog.oldest_at) / SECOND, 1)
+        if backlog and backlog.oldest_at
+        else None,
         "delivered_traces": delivery.traces if delivery else 0,
         "delivered_spans": delivery.spans if delivery else 0,
         "confirmed": delivery.confirmed if delivery else 0,
         "sent_again": delivery.resent if delivery else 0,
         "last_success": _time(delivery.succeeded_at) if delivery else None,
-        "failure": delivery.failure if delivery and (delivery.failed_at or 0) > (delivery.succeeded_at or 0) else None,
+        "failure": delivery.failure
+        if delivery and (delivery.failed_at or 0) > (delivery.succeeded_at or 0)
+        else None,
         "hold": delivery.hold if delivery else None,
     }
 
@@ -94,9 +99,13 @@ def _problems(
     ]
     dead = sum(item.dead for item in backlogs.values())
     if dead:
-        problems.append(f"{dead} dead letters were refused by a destination; see their reasons, then `dify-exporter replay`")
+        problems.append(
+            f"{dead} dead letters were refused by a destination; see their reasons, then `dify-exporter replay`"
+        )
     if counts.get("set_aside"):
-        problems.append(f"{counts['set_aside']} records were set aside; see their reasons, then `dify-exporter replay`")
+        problems.append(
+            f"{counts['set_aside']} records were set aside; see their reasons, then `dify-exporter replay`"
+        )
     return problems
 
 

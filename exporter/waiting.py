@@ -51,7 +51,9 @@ def decide(
     return Decision(True)
 
 
-def _unfinished(trace: Trace, now: Micros, checks: int, dify: DifySettings, *, was_exported: bool) -> Decision:
+def _unfinished(
+    trace: Trace, now: Micros, checks: int, dify: DifySettings, *, was_exported: bool
+) -> Decision:
     age = now - trace.ref.created_at
     limit = round((dify.paused_after if trace.is_paused else dify.unfinished_after) * SECOND)
     look_at = now + min(_LONGEST_LOOK, round(dify.poll_interval * SECOND) * 2 ** min(checks, 12))

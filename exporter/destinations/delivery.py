@@ -45,7 +45,11 @@ class Courier:
     """Delivers one destination's queue. `step` and `confirm` are called by one thread at a time."""
 
     def __init__(
-        self, store: Store, destination: Destination, settings: DestinationSettings, clock: Callable[[], Micros]
+        self,
+        store: Store,
+        destination: Destination,
+        settings: DestinationSettings,
+        clock: Callable[[], Micros],
     ) -> None:
         self.destination = destination
         self._store = store
@@ -170,7 +174,9 @@ class Courier:
         if whole:
             self._accepted(whole, duplicates=len(whole))
         if missing is None:
-            return self._pause(asked, Answer(Outcome.RETRY, "a duplicate was reported and cannot be read back"))
+            return self._pause(
+                asked, Answer(Outcome.RETRY, "a duplicate was reported and cannot be read back")
+            )
         for unit in asked:
             if unit.seq in missing:
                 self._split(unit, [[span] for span in otlp.split(unit.spans)])
@@ -193,27 +199,40 @@ class Courier:
 
     def _split(self, unit: Unit, pieces: Sequence[Sequence[bytes]]) -> None:
         with self._store.transaction("split") as connection:
-            outbox.split(connection, unit, [(otlp.frame(piece), len(piece)) for piece in pieces], self._clock())
+            outbox.split(
+                connection, unit, [(otlp.frame(piece), len(piece)) for piece in pieces], self._clock()
+            )
 
     def _bury(self, unit: Unit, answer: Answer) -> None:
         now = self._clock()
         with self._store.transaction("answered") as connection:
             outbox.bury(connection, unit, answer.reason)
             health.delivered(connection, self.destination.name, now, refused=1, requests=1)
-        log.warning("dead_letter", destination=self.destination.name, trace_id=unit.trace_id, reason=answer.reason)
+        log.warning(
+            "dead_letter", destination=self.destination.name, trace_id=unit.trace_id, reason=answer.reason
+        )
 
     def _pause(self, units: Sequence[Unit], answer: Answer) -> bool:
         hold = answer.outcome is Outcome.HOLD
         self._failures += 1
         growing = min(_LONGEST_PAUSE, (_HOLD_PAUSE if hold else 1.0) * 2 ** min(self._failures - 1, 10))
-        pause = answer.retry_after if answer.retry_after is not None else growing * self._jitter.uniform(0.5, 1.0)
+        pause = (
+            answer.retry_after if answer.retry_after is not None else growing * self._jitter.uniform(0.5, 1.0)
+        )
         now = self._clock()
         self._paused_until = now + round(pause * SECOND)
         with self._store.transaction("answered") as connection:
-            outbox.later(connection, units, self._paused_until, answer.reason, sent=answer.outcome is Outcome.RETRY)
+            outbox.later(
+                connection, units, self._paused_until, answer.reason, sent=answer.outcome is Outcome.RETRY
+            )
             health.undelivered(connection, self.destination.name, now, answer.reason, hold=hold)
         if self._failures == 1 or hold:
-            log.warning("not_delivered", destination=self.destination.name, reason=answer.reason, pause_seconds=round(pause, 1))
+            log.warning(
+                "not_delivered",
+                destination=self.destination.name,
+                reason=answer.reason,
+                pause_seconds=round(pause, 1),
+            )
         return False
 
     def _forget(self, units: Sequence[Unit], *, confirmed: bool) -> int:
@@ -247,4 +266,3 @@ class Courier:
 
     def _patience(self) -> Micros:
         return min(_PATIENCE, 4 * round(self._settings.confirm_after * SECOND))
-

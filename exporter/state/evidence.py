@@ -27,7 +27,8 @@ def add(connection: sqlite3.Connection, records: Iterable[VendorCall], now: Micr
 def refuse(connection: sqlite3.Connection, source: str, place: str, reason: str, now: Micros) -> None:
     """A record that could not be read: where it was and why, never what it said."""
     connection.execute(
-        "INSERT INTO refused_evidence VALUES (?, ?, ?, ?) ON CONFLICT DO NOTHING", (source, place, reason, now)
+        "INSERT INTO refused_evidence VALUES (?, ?, ?, ?) ON CONFLICT DO NOTHING",
+        (source, place, reason, now),
     )
 
 
@@ -36,11 +37,16 @@ def candidates(connection: sqlite3.Connection, traces: Sequence[Trace], skew: Mi
     calls = [call for trace in traces for call in trace.calls]
     mine = {call.call_id for call in calls}
     found: list[VendorCall] = []
-    for since, until in _merged([(c.started_at - skew - 2 * SECOND, c.ended_at + skew + _LATE_END) for c in calls]):
+    for since, until in _merged(
+        [(c.started_at - skew - 2 * SECOND, c.ended_at + skew + _LATE_END) for c in calls]
+    ):
         rows = connection.execute(
-            "SELECT record, call_id FROM evidence WHERE at BETWEEN ? AND ? ORDER BY at, source, id", (since, until)
+            "SELECT record, call_id FROM evidence WHERE at BETWEEN ? AND ? ORDER BY at, source, id",
+            (since, until),
         )
-        found += [VendorCall.from_json(record) for record, call_id in rows if call_id is None or call_id in mine]
+        found += [
+            VendorCall.from_json(record) for record, call_id in rows if call_id is None or call_id in mine
+        ]
     return found
 
 
@@ -76,7 +82,8 @@ def untried(connection: sqlite3.Connection, limit: int) -> list[VendorCall]:
 def tried(connection: sqlite3.Connection, items: Iterable[VendorCall]) -> None:
     """They were held against the ledger."""
     connection.executemany(
-        "UPDATE evidence SET tried = 1 WHERE source = ? AND id = ?", [(item.source, item.id) for item in items]
+        "UPDATE evidence SET tried = 1 WHERE source = ? AND id = ?",
+        [(item.source, item.id) for item in items],
     )
 
 
@@ -121,9 +128,13 @@ def move(connection: sqlite3.Connection, path: str, to: str, now: Micros) -> Non
 def counts(connection: sqlite3.Connection) -> dict[str, tuple[int, int, int]]:
     """Per source: requests, of them matched to a call, records refused."""
     found: dict[str, tuple[int, int, int]] = {}
-    for source, total, matched in connection.execute("SELECT source, count(*), count(call_id) FROM evidence GROUP BY source"):
+    for source, total, matched in connection.execute(
+        "SELECT source, count(*), count(call_id) FROM evidence GROUP BY source"
+    ):
         found[source] = (total, matched, 0)
-    for source, refused in connection.execute("SELECT source, count(*) FROM refused_evidence GROUP BY source"):
+    for source, refused in connection.execute(
+        "SELECT source, count(*) FROM refused_evidence GROUP BY source"
+    ):
         total, matched, _ = found.get(source, (0, 0, 0))
         found[source] = (total, matched, refused)
     return found

@@ -115,7 +115,9 @@ def deliveries(connection: sqlite3.Connection) -> dict[str, Delivery]:
 
 def remember(connection: sqlite3.Connection, key: str, value: str) -> None:
     """A fact that `status` shows (source description, daemon's address)."""
-    connection.execute("INSERT INTO meta VALUES (?, ?) ON CONFLICT (key) DO UPDATE SET value = excluded.value", (key, value))
+    connection.execute(
+        "INSERT INTO meta VALUES (?, ?) ON CONFLICT (key) DO UPDATE SET value = excluded.value", (key, value)
+    )
 
 
 def remembered(connection: sqlite3.Connection, key: str) -> str | None:

@@ -50,13 +50,23 @@ def put(
         "INSERT OR REPLACE INTO calls VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
         [
             (
-                document["call_id"], trace.trace_id, position, trace.app.id, trace.app.name,
-                document["provider"], document["model"], document["verdict"],
-                assessment.call.started_at, assessment.call.ended_at,
+                document["call_id"],
+                trace.trace_id,
+                position,
+                trace.app.id,
+                trace.app.name,
+                document["provider"],
+                document["model"],
+                document["verdict"],
+                assessment.call.started_at,
+                assessment.call.ended_at,
                 int(assessment.vendor is not None and assessment.vendor.independent),
-                fingerprints.get(assessment.call.call_id, b""), orjson.dumps(document).decode(),
+                fingerprints.get(assessment.call.call_id, b""),
+                orjson.dumps(document).decode(),
             )
-            for position, (assessment, document) in enumerate(zip(assessed.assessments, documents, strict=True))
+            for position, (assessment, document) in enumerate(
+                zip(assessed.assessments, documents, strict=True)
+            )
         ],
     )
     connection.execute(
@@ -96,7 +106,8 @@ def revisions(connection: sqlite3.Connection, trace_ids: Sequence[str]) -> dict[
     """`revision` of many traces; those never exported are left out."""
     marks = ",".join("?" * len(trace_ids))
     rows = connection.execute(
-        f"SELECT trace_id, revision FROM traces WHERE revision > 0 AND trace_id IN ({marks})", tuple(trace_ids)
+        f"SELECT trace_id, revision FROM traces WHERE revision > 0 AND trace_id IN ({marks})",
+        tuple(trace_ids),
     )
     return dict(rows)
 
@@ -127,7 +138,9 @@ def _conditions(wanted: CallFilter) -> tuple[list[str], list[Any]]:
         conditions.append("(app_id = ? OR app_name = ?)")
         values += [wanted.app, wanted.app]
     if wanted.trace is not None:
-        conditions.append("trace_id IN (SELECT trace_id FROM traces WHERE trace_id = ? OR message_id = ? OR workflow_run_id = ?)")
+        conditions.append(
+            "trace_id IN (SELECT trace_id FROM traces WHERE trace_id = ? OR message_id = ? OR workflow_run_id = ?)"
+        )
         values += _ids(wanted.trace)
     return conditions, values
 

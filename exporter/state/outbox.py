@@ -80,7 +80,8 @@ def _unit(row: tuple) -> Unit:  # type: ignore[type-arg]
 def sending(connection: sqlite3.Connection, seqs: Sequence[int]) -> None:
     """A request with these units is about to leave: in doubt until its answer is stored."""
     connection.executemany(
-        "UPDATE outbox SET state = 'in_doubt', attempts = attempts + 1 WHERE seq = ?", [(seq,) for seq in seqs]
+        "UPDATE outbox SET state = 'in_doubt', attempts = attempts + 1 WHERE seq = ?",
+        [(seq,) for seq in seqs],
     )
 
 
@@ -92,7 +93,9 @@ def acknowledged(connection: sqlite3.Connection, units: Sequence[Unit], now: Mic
     )
 
 
-def later(connection: sqlite3.Connection, units: Sequence[Unit], at: Micros, reason: str, *, sent: bool) -> None:
+def later(
+    connection: sqlite3.Connection, units: Sequence[Unit], at: Micros, reason: str, *, sent: bool
+) -> None:
     """Try these again at that time; `sent` keeps them in doubt (the request may have arrived)."""
     connection.executemany(
         "UPDATE outbox SET state = ?, next_at = ?, reason = ? WHERE seq = ? AND revision = ?",
@@ -103,23 +106,39 @@ def later(connection: sqlite3.Connection, units: Sequence[Unit], at: Micros, rea
 def bury(connection: sqlite3.Connection, unit: Unit, reason: str) -> None:
     """Dead letter: kept with its reason, out of the way, until replayed."""
     connection.execute(
-        "UPDATE outbox SET state = 'dead', reason = ? WHERE seq = ? AND revision = ?", (reason, unit.seq, unit.revision)
+        "UPDATE outbox SET state = 'dead', reason = ? WHERE seq = ? AND revision = ?",
+        (reason, unit.seq, unit.revision),
     )
 
 
-def split(connection: sqlite3.Connection, unit: Unit, pieces: Sequence[tuple[bytes, int]], now: Micros) -> None:
+def split(
+    connection: sqlite3.Connection, unit: Unit, pieces: Sequence[tuple[bytes, int]], now: Micros
+) -> None:
     """Replace a unit by smaller parts of the same trace."""
-    destination, part = connection.execute("SELECT destination, part FROM outbox WHERE seq = ?", (unit.seq,)).fetchone()
+    destination, part = connection.execute(
+        "SELECT destination, part FROM outbox WHERE seq = ?", (unit.seq,)
+    ).fetchone()
     connection.execute("DELETE FROM outbox WHERE seq = ?", (unit.seq,))
     top = connection.execute(
-        "SELECT coalesce(max(part), 0) FROM outbox WHERE destination = ? AND trace_id = ?", (destination, unit.trace_id)
+        "SELECT coalesce(max(part), 0) FROM outbox WHERE destination = ? AND trace_id = ?",
+        (destination, unit.trace_id),
     ).fetchone()[0]
     connection.executemany(
         "INSERT INTO outbox (destination, trace_id, part, revision, state, spans, span_count, started_at, ended_at,"
         " next_at, queued_at) VALUES (?, ?, ?, ?, 'ready', ?, ?, ?, ?, ?, ?)",
         [
-            (destination, unit.trace_id, max(top, part) + 1 + n, unit.revision, spans, count,
-             unit.started_at, unit.ended_at, now, now)
+            (
+                destination,
+                unit.trace_id,
+                max(top, part) + 1 + n,
+                unit.revision,
+                spans,
+                count,
+                unit.started_at,
+                unit.ended_at,
+                now,
+                now,
+            )
             for n, (spans, count) in enumerate(pieces)
         ],
     )
@@ -198,6 +217,7 @@ def size_bytes(connection: sqlite3.Connection) -> int:
 def next_at(connection: sqlite3.Connection, destination: str) -> Micros | None:
     """When the next unit of a destination becomes due."""
     row = connection.execute(
-        "SELECT min(next_at) FROM outbox WHERE destination = ? AND state IN ('ready', 'in_doubt')", (destination,)
+        "SELECT min(next_at) FROM outbox WHERE destination = ? AND state IN ('ready', 'in_doubt')",
+        (destination,),
     ).fetchone()
     return None if row[0] is None else int(row[0])

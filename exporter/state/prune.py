@@ -19,9 +19,12 @@ def prune(connection: sqlite3.Connection, before: Micros) -> int:
     ).fetchall()
     connection.executemany("DELETE FROM calls WHERE trace_id = ?", [(trace_id,) for trace_id, _, _ in rows])
     connection.executemany("DELETE FROM traces WHERE trace_id = ?", [(trace_id,) for trace_id, _, _ in rows])
-    connection.executemany("DELETE FROM records WHERE kind = ? AND id = ?", [(kind, id_) for _, kind, id_ in rows])
+    connection.executemany(
+        "DELETE FROM records WHERE kind = ? AND id = ?", [(kind, id_) for _, kind, id_ in rows]
+    )
     connection.execute(
-        "DELETE FROM records WHERE state IN ('filtered', 'vanished') AND created_at < ? AND met_at < ?", (before, before)
+        "DELETE FROM records WHERE state IN ('filtered', 'vanished') AND created_at < ? AND met_at < ?",
+        (before, before),
     )
     connection.execute("DELETE FROM evidence WHERE at < ?", (before,))
     return len(rows)

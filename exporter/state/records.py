@@ -51,7 +51,10 @@ def due(connection: sqlite3.Connection, now: Micros, limit: int) -> list[Due]:
         " WHERE state IN ('pending', 'watched') AND due_at <= ? ORDER BY due_at LIMIT ?",
         (now, limit),
     )
-    return [Due(RecordRef(RecordKind(kind), id_, created), checks, bool(w)) for kind, id_, created, checks, w in rows]
+    return [
+        Due(RecordRef(RecordKind(kind), id_, created), checks, bool(w))
+        for kind, id_, created, checks, w in rows
+    ]
 
 
 def postpone(
@@ -64,7 +67,9 @@ def postpone(
     )
 
 
-def finish(connection: sqlite3.Connection, refs: Sequence[RecordRef], state: str, reason: str | None = None) -> None:
+def finish(
+    connection: sqlite3.Connection, refs: Sequence[RecordRef], state: str, reason: str | None = None
+) -> None:
     """No more reading: done, filtered, vanished or set_aside (kept with its reason, replayable)."""
     connection.executemany(
         "UPDATE records SET state = ?, reason = ?, due_at = 0 WHERE kind = ? AND id = ?",
@@ -82,7 +87,9 @@ def look_again(connection: sqlite3.Connection, refs: Sequence[RecordRef], now: M
 
 def set_aside(connection: sqlite3.Connection) -> list[tuple[RecordRef, str]]:
     """Records that could not be turned into a trace, with the reason."""
-    rows = connection.execute("SELECT kind, id, created_at, reason FROM records WHERE state = 'set_aside' ORDER BY met_at")
+    rows = connection.execute(
+        "SELECT kind, id, created_at, reason FROM records WHERE state = 'set_aside' ORDER BY met_at"
+    )
     return [(RecordRef(RecordKind(kind), id_, created), str(reason)) for kind, id_, created, reason in rows]
 
 
@@ -103,5 +110,7 @@ def oldest_due(connection: sqlite3.Connection, now: Micros) -> Micros | None:
 def due_count(connection: sqlite3.Connection) -> int:
     """Records that wait to be read for the first time."""
     return int(
-        connection.execute("SELECT count(*) FROM records WHERE state = 'pending' AND checks = 0").fetchone()[0]
+        connection.execute("SELECT count(*) FROM records WHERE state = 'pending' AND checks = 0").fetchone()[
+            0
+        ]
     )

@@ -106,7 +106,8 @@ def _connect(path: Path, *, create: bool) -> sqlite3.Connection:
     except (OSError, sqlite3.OperationalError) as error:
         reason = getattr(error, "strerror", None) or str(error)
         raise StateRefused(
-            f"the state file {path} cannot be opened: {reason}", "check that the folder exists and is writable"
+            f"the state file {path} cannot be opened: {reason}",
+            "check that the folder exists and is writable",
         ) from None
     with _explained(path):
         connection.execute("PRAGMA journal_mode = WAL")
@@ -124,7 +125,8 @@ def _verify(connection: sqlite3.Connection, path: Path) -> None:
         tables = int(connection.execute("SELECT count(*) FROM sqlite_master").fetchone()[0])
     if tables and application != APPLICATION_ID:
         raise StateRefused(
-            f"{path} is a database of another program", "set state.path to a file of its own for dify-exporter"
+            f"{path} is a database of another program",
+            "set state.path to a file of its own for dify-exporter",
         )
     if version > VERSION:
         raise StateRefused(

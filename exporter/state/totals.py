@@ -28,7 +28,9 @@ class Total:
     value: float
 
 
-def count(connection: sqlite3.Connection, app: str, documents: Sequence[Document], old: Sequence[Document]) -> None:
+def count(
+    connection: sqlite3.Connection, app: str, documents: Sequence[Document], old: Sequence[Document]
+) -> None:
     """Add what these call documents say and `old` (their earlier export) did not say yet."""
     values = Counter(_all(documents))
     for key, value in Counter(_all(old)).items():
@@ -70,5 +72,7 @@ def _values(document: Document) -> Iterator[tuple[str, str, float]]:
 
 def all_totals(connection: sqlite3.Connection) -> list[Total]:
     """Every counter value."""
-    rows = connection.execute("SELECT metric, app, provider, model, label, value FROM totals ORDER BY 1, 2, 3, 4, 5")
+    rows = connection.execute(
+        "SELECT metric, app, provider, model, label, value FROM totals ORDER BY 1, 2, 3, 4, 5"
+    )
     return [Total(*row) for row in rows]

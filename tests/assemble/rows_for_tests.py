@@ -16,7 +16,13 @@ MESSAGE = "926fdc0f-111e-439f-b6c5-8c94bd626618"
 
 
 def app(mode: str) -> App:
-    return App("44969475-c201-49c6-b1b0-e5819e05cfc6", "Support", mode, "700ac4f1-8a2f-40f7-8608-92c9b6c73c86", "Aurora")
+    return App(
+        "44969475-c201-49c6-b1b0-e5819e05cfc6",
+        "Support",
+        mode,
+        "700ac4f1-8a2f-40f7-8608-92c9b6c73c86",
+        "Aurora",
+    )
 
 
 def usage(prompt: int, completion: int, total: int | None = None, price: str = "0.15") -> dict[str, Any]:
@@ -42,7 +48,12 @@ def chat_message(**changes: Any) -> MessageRow:
         model_provider="langgenius/openai/openai",
         model_id="gpt-4o-mini",
         query="What is the warranty?",
-        message=json.dumps([{"role": "system", "text": "Be kind.", "files": []}, {"role": "user", "text": "What is the warranty?", "files": []}]),
+        message=json.dumps(
+            [
+                {"role": "system", "text": "Be kind.", "files": []},
+                {"role": "user", "text": "What is the warranty?", "files": []},
+            ]
+        ),
         message_tokens=32,
         answer="Two years.",
         answer_tokens=35,
@@ -136,11 +147,30 @@ def llm(number: int, prompt: int = 12, completion: int = 55, **changes: Any) -> 
 
 
 def message_rows(message: MessageRow, *thoughts: ThoughtRow, mode: str = "chat") -> TraceRows:
-    return TraceRows(RecordRef(RecordKind.MESSAGE, message.id, message.created_at), app(mode), message=message, thoughts=thoughts, user="u-1")
+    return TraceRows(
+        RecordRef(RecordKind.MESSAGE, message.id, message.created_at),
+        app(mode),
+        message=message,
+        thoughts=thoughts,
+        user="u-1",
+    )
 
 
-def run_rows(*nodes: NodeRow, run: RunRow | None = None, message: MessageRow | None = None, **changes: Any) -> TraceRows:
+def run_rows(
+    *nodes: NodeRow, run: RunRow | None = None, message: MessageRow | None = None, **changes: Any
+) -> TraceRows:
     run = run or run_row()
-    ref = RecordRef(RecordKind.MESSAGE, message.id, message.created_at) if message else RecordRef(RecordKind.RUN, run.id, run.created_at)
-    rows = TraceRows(ref, app("advanced-chat" if message else "workflow"), message=message, run=run, nodes=nodes, user="u-1")
+    ref = (
+        RecordRef(RecordKind.MESSAGE, message.id, message.created_at)
+        if message
+        else RecordRef(RecordKind.RUN, run.id, run.created_at)
+    )
+    rows = TraceRows(
+        ref,
+        app("advanced-chat" if message else "workflow"),
+        message=message,
+        run=run,
+        nodes=nodes,
+        user="u-1",
+    )
     return replace(rows, **changes)

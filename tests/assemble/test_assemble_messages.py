@@ -39,48 +39,82 @@ def test_the_same_rows_give_the_same_trace() -> None:
 def test_a_stopped_message_is_told_from_a_preset_answer_by_its_price() -> None:
     stopped = assemble(message_rows(chat_message(message_tokens=0, answer_tokens=0)))
     assert stopped.status is Status.STOPPED
-    preset = assemble(message_rows(chat_message(message_tokens=0, answer_tokens=0, message_unit_price=None, answer_unit_price=None)))
+    preset = assemble(
+        message_rows(
+            chat_message(message_tokens=0, answer_tokens=0, message_unit_price=None, answer_unit_price=None)
+        )
+    )
     assert preset.status is Status.OK
 
 
 def test_an_annotation_reply_made_no_call() -> None:
-    row = chat_message(message_metadata='{"annotation_reply": {"id": "x"}}', message_tokens=0, answer_tokens=0)
+    row = chat_message(
+        message_metadata='{"annotation_reply": {"id": "x"}}', message_tokens=0, answer_tokens=0
+    )
     assert assemble(message_rows(row)).calls == ()
 
 
 def test_a_row_without_metadata_is_unfinished_and_not_final() -> None:
-    trace = assemble(message_rows(chat_message(message_metadata=None, message='""', answer="", message_tokens=0, answer_tokens=0, provider_response_latency=0)))
+    trace = assemble(
+        message_rows(
+            chat_message(
+                message_metadata=None,
+                message='""',
+                answer="",
+                message_tokens=0,
+                answer_tokens=0,
+                provider_response_latency=0,
+            )
+        )
+    )
     assert trace.status is Status.UNFINISHED
     assert not trace.is_final
     assert trace.calls[0].prompt is None
 
 
 def test_an_error_is_final_and_keeps_the_users_words_for_matching() -> None:
-    trace = assemble(message_rows(chat_message(status="error", error="boom", message_metadata=None, message='""')))
+    trace = assemble(
+        message_rows(chat_message(status="error", error="boom", message_metadata=None, message='""'))
+    )
     assert trace.is_final
     assert trace.calls[0].status is Status.ERROR
     assert trace.calls[0].query == "What is the warranty?"
 
 
 def test_agent_rounds_are_calls_and_their_prompts_are_found_in_the_last_one() -> None:
-    asked = [{"id": "call_1", "type": "function", "function": {"name": "clock", "arguments": '{"tz": "UTC"}'}}]
+    asked = [
+        {"id": "call_1", "type": "function", "function": {"name": "clock", "arguments": '{"tz": "UTC"}'}}
+    ]
     prompt = [
         {"role": "system", "text": "Use tools."},
         {"role": "user", "text": "time?"},
         {"role": "assistant", "text": "", "tool_calls": asked},
         {"role": "tool", "text": "19:20", "tool_calls": asked},
     ]
-    row = chat_message(message=json.dumps(prompt), message_tokens=388, answer_tokens=43, provider_response_latency=1.0)
+    row = chat_message(
+        message=json.dumps(prompt), message_tokens=388, answer_tokens=43, provider_response_latency=1.0
+    )
     meta = json.dumps({"clock": {"time_cost": 0.05, "error": None, "tool_config": {"tool_provider": "time"}}})
     trace = assemble(
         message_rows(
             row,
-            thought(1, tool="clock", tool_input='{"clock": {"tz": "UTC"}}', observation='{"clock": "19:20"}', tool_meta=meta),
+            thought(
+                1,
+                tool="clock",
+                tool_input='{"clock": {"tz": "UTC"}}',
+                observation='{"clock": "19:20"}',
+                tool_meta=meta,
+            ),
             thought(2, thought="It is 19:20.", answer="It is 19:20.", message_token=210, answer_token=29),
             mode="agent-chat",
         )
     )
-    assert [step.kind for step in trace.steps] == [StepKind.MESSAGE, StepKind.MODEL, StepKind.TOOL, StepKind.MODEL]
+    assert [step.kind for step in trace.steps] == [
+        StepKind.MESSAGE,
+        StepKind.MODEL,
+        StepKind.TOOL,
+        StepKind.MODEL,
+    ]
     first, second = trace.calls
     assert len(first.prompt or ()) == 2
     assert first.tool_calls[0].id == "call_1"
@@ -92,8 +126,12 @@ def test_agent_rounds_are_calls_and_their_prompts_are_found_in_the_last_one() ->
 
 
 def test_rounds_that_the_message_forgot_are_kept_as_a_note_not_as_a_reading() -> None:
-    row = chat_message(status="error", error="x", message='""', message_tokens=0, answer_tokens=0, message_metadata=None)
-    trace = assemble(message_rows(row, thought(1), thought(2, message_token=0, answer_token=0), mode="agent-chat"))
+    row = chat_message(
+        status="error", error="x", message='""', message_tokens=0, answer_tokens=0, message_metadata=None
+    )
+    trace = assemble(
+        message_rows(row, thought(1), thought(2, message_token=0, answer_token=0), mode="agent-chat")
+    )
     first, second = trace.calls
     assert first.recorded is not None
     assert first.recorded.tokens == Tokens(0, 0)
@@ -103,8 +141,13 @@ def test_rounds_that_the_message_forgot_are_kept_as_a_note_not_as_a_reading() ->
 
 
 def test_retrieval_is_a_step_per_dataset() -> None:
-    resources = [{"dataset_id": "d1", "dataset_name": "Handbook", "content": "a"}, {"dataset_id": "d1", "dataset_name": "Handbook", "content": "b"}]
-    trace = assemble(message_rows(chat_message(message_metadata=json.dumps({"retriever_resources": resources}))))
+    resources = [
+        {"dataset_id": "d1", "dataset_name": "Handbook", "content": "a"},
+        {"dataset_id": "d1", "dataset_name": "Handbook", "content": "b"},
+    ]
+    trace = assemble(
+        message_rows(chat_message(message_metadata=json.dumps({"retriever_resources": resources})))
+    )
     step = trace.steps[1]
     assert (step.kind, step.name, step.output) == (StepKind.RETRIEVAL, "Handbook", "a\n\nb")
 

@@ -5,7 +5,19 @@ from __future__ import annotations
 import json
 
 import pytest
-from rows_for_tests import MESSAGE, RUN, T0, app, chat_message, llm, message_rows, node, run_row, run_rows, usage
+from rows_for_tests import (
+    MESSAGE,
+    RUN,
+    T0,
+    app,
+    chat_message,
+    llm,
+    message_rows,
+    node,
+    run_row,
+    run_rows,
+    usage,
+)
 
 from exporter.model import RecordKind, RecordRef, Status, Step, StepKind, Tokens, Trace
 from exporter.sources.assemble import assemble
@@ -44,9 +56,13 @@ def test_a_chatflow_has_message_then_run_then_nodes() -> None:
 
 
 def test_rounds_of_an_iteration_hold_their_children_and_containers_hold_no_usage() -> None:
-    meta = [json.dumps({"total_tokens": 67, "iteration_id": "n1", "iteration_index": index}) for index in (0, 1)]
+    meta = [
+        json.dumps({"total_tokens": 67, "iteration_id": "n1", "iteration_index": index}) for index in (0, 1)
+    ]
     container = node(1, "iteration", execution_metadata='{"total_tokens": 134}', finished_at=T0 + 900_000)
-    trace = assemble(run_rows(container, llm(3, execution_metadata=meta[1]), llm(2, execution_metadata=meta[0])))
+    trace = assemble(
+        run_rows(container, llm(3, execution_metadata=meta[1]), llm(2, execution_metadata=meta[0]))
+    )
     assert _tree(trace) == [
         "workflow Support",
         "  container iteration 1",
@@ -61,11 +77,18 @@ def test_rounds_of_an_iteration_hold_their_children_and_containers_hold_no_usage
 
 
 def test_a_loop_in_an_iteration_nests_twice_and_its_tokens_repeat_once() -> None:
-    inner = json.dumps({"total_tokens": 67, "loop_id": "n2", "loop_index": 0, "iteration_id": "n1", "iteration_index": 0})
+    inner = json.dumps(
+        {"total_tokens": 67, "loop_id": "n2", "loop_index": 0, "iteration_id": "n1", "iteration_index": 0}
+    )
     trace = assemble(
         run_rows(
             node(1, "iteration", execution_metadata='{"total_tokens": 67}', finished_at=T0 + 900_000),
-            node(2, "loop", execution_metadata='{"total_tokens": 67, "iteration_id": "n1", "iteration_index": 0}', finished_at=T0 + 500_000),
+            node(
+                2,
+                "loop",
+                execution_metadata='{"total_tokens": 67, "iteration_id": "n1", "iteration_index": 0}',
+                finished_at=T0 + 500_000,
+            ),
             llm(3, execution_metadata=inner),
         )
     )
@@ -83,7 +106,9 @@ def test_a_container_that_ran_twice_is_told_apart_by_time() -> None:
     child = json.dumps({"loop_id": "lp", "loop_index": 0})
     first = node(1, "loop", node_id="lp", finished_at=T0 + 25_000)
     second = node(3, "loop", node_id="lp", finished_at=T0 + 60_000)
-    trace = assemble(run_rows(first, llm(2, execution_metadata=child), second, llm(4, execution_metadata=child)))
+    trace = assemble(
+        run_rows(first, llm(2, execution_metadata=child), second, llm(4, execution_metadata=child))
+    )
     parents = {step.span_id: step for step in trace.steps}
     homes = [parents[parents[step.parent_id or ""].parent_id or ""].name for step in trace.steps if step.call]
     assert homes == ["loop 1", "loop 3"]
@@ -91,19 +116,47 @@ def test_a_container_that_ran_twice_is_told_apart_by_time() -> None:
 
 def test_a_react_agent_node_knows_only_its_total() -> None:
     log = [
-        {"message_id": "a", "label": "ROUND 1", "parent_id": None, "status": "success", "data": {}, "metadata": {"started_at": 10.0, "finished_at": 10.3, "total_tokens": 354}},
-        {"message_id": "b", "label": "CALL clock", "parent_id": "a", "status": "success", "data": {"tool_call_args": {"tz": "UTC"}, "output": "19:20"}, "metadata": {"started_at": 10.1, "finished_at": 10.2}},
+        {
+            "message_id": "a",
+            "label": "ROUND 1",
+            "parent_id": None,
+            "status": "success",
+            "data": {},
+            "metadata": {"started_at": 10.0, "finished_at": 10.3, "total_tokens": 354},
+        },
+        {
+            "message_id": "b",
+            "label": "CALL clock",
+            "parent_id": "a",
+            "status": "success",
+            "data": {"tool_call_args": {"tz": "UTC"}, "output": "19:20"},
+            "metadata": {"started_at": 10.1, "finished_at": 10.2},
+        },
     ]
     agent = node(
         1,
         "agent",
-        inputs=json.dumps({"model": {"provider": "langgenius/openai/openai", "model": "gpt-4o", "completion_params": {"temperature": 0.1}}, "query": "time?"}),
+        inputs=json.dumps(
+            {
+                "model": {
+                    "provider": "langgenius/openai/openai",
+                    "model": "gpt-4o",
+                    "completion_params": {"temperature": 0.1},
+                },
+                "query": "time?",
+            }
+        ),
         outputs=json.dumps({"text": "19:20", "usage": usage(0, 0, total=766)}),
         execution_metadata=json.dumps({"total_tokens": 766, "agent_log": log}),
         finished_at=T0 + 3_000_000,
     )
     trace = assemble(run_rows(agent))
-    assert _tree(trace)[1:] == ["  agent agent 1", "    model gpt-4o", "    round ROUND 1", "      tool clock"]
+    assert _tree(trace)[1:] == [
+        "  agent agent 1",
+        "    model gpt-4o",
+        "    round ROUND 1",
+        "      tool clock",
+    ]
     call = trace.calls[0]
     assert call.recorded is not None
     assert (call.recorded.tokens, call.recorded.total) == (Tokens(), 766)
@@ -120,7 +173,11 @@ def test_error_text_on_a_node_that_succeeded_after_a_retry_is_no_failure() -> No
 
 
 def test_a_failed_node_is_a_call_without_a_record() -> None:
-    trace = assemble(run_rows(llm(1, status="failed", error="x", process_data="{}", outputs=None), run=run_row(status="failed")))
+    trace = assemble(
+        run_rows(
+            llm(1, status="failed", error="x", process_data="{}", outputs=None), run=run_row(status="failed")
+        )
+    )
     assert trace.calls[0].status is Status.ERROR
     assert trace.calls[0].recorded is None
     assert trace.status is Status.ERROR
@@ -157,7 +214,9 @@ def _child(number: int, inputs: str) -> ChildRun:
 
 
 def test_a_workflow_tool_is_linked_to_its_child_run_when_only_one_fits() -> None:
-    trace = assemble(_tool_rows(_child(1, '{"q": "Guten Tag", "sys.user_id": "x"}'), _child(2, '{"q": "Hallo"}')))
+    trace = assemble(
+        _tool_rows(_child(1, '{"q": "Guten Tag", "sys.user_id": "x"}'), _child(2, '{"q": "Hallo"}'))
+    )
     assert trace.steps[1].link == "20000000000040008000000000000001"
 
 
@@ -178,7 +237,12 @@ def test_a_single_step_debug_run_is_a_trace_of_its_own() -> None:
 
 def test_parents_come_before_children_and_ids_never_repeat() -> None:
     rounds = [json.dumps({"iteration_id": "n1", "iteration_index": index}) for index in range(20)]
-    trace = assemble(run_rows(node(1, "iteration", finished_at=T0 + 10_000_000), *[llm(index + 2, execution_metadata=meta) for index, meta in enumerate(rounds)]))
+    trace = assemble(
+        run_rows(
+            node(1, "iteration", finished_at=T0 + 10_000_000),
+            *[llm(index + 2, execution_metadata=meta) for index, meta in enumerate(rounds)],
+        )
+    )
     seen: set[str] = set()
     for step in trace.steps:
         assert step.parent_id is None or step.parent_id in seen

@@ -50,7 +50,11 @@ def _call(rows: TraceRows, node: NodeRow, step: Step, metadata: Json, notes: lis
     recorded = usage_recorded(outputs.get("usage"), "node.outputs.usage", notes)
     if recorded is None:
         recorded = usage_recorded(
-            {key: metadata.get(key) for key in ("total_tokens", "total_price", "currency") if key in metadata},
+            {
+                key: metadata.get(key)
+                for key in ("total_tokens", "total_price", "currency")
+                if key in metadata
+            },
             "node.execution_metadata",
             notes,
         )
@@ -72,7 +76,9 @@ def _call(rows: TraceRows, node: NodeRow, step: Step, metadata: Json, notes: lis
 def _scalars(value: object) -> tuple[tuple[str, str | int | float | bool], ...]:
     if not isinstance(value, dict):
         return ()
-    return tuple((str(key), item) for key, item in value.items() if isinstance(item, str | int | float | bool))
+    return tuple(
+        (str(key), item) for key, item in value.items() if isinstance(item, str | int | float | bool)
+    )
 
 
 def _entries(metadata: Json) -> list[dict[str, Any]]:

@@ -11,10 +11,15 @@ from collections.abc import Sequence
 import orjson
 
 from exporter import ids
-from exporter.model import Call, Micros, PromptMessage, Recorded, Status, Step, StepKind, ToolCall, Tokens
-from exporter.sources.assemble.parsing import money, parse_object, provider_name, seconds_to_micros, token_count
+from exporter.model import Call, Micros, PromptMessage, Recorded, Status, Step, StepKind, Tokens, ToolCall
+from exporter.sources.assemble.parsing import (
+    money,
+    parse_object,
+    provider_name,
+    seconds_to_micros,
+    token_count,
+)
 from exporter.sources.rows import MessageRow, ThoughtRow, TraceRows
-
 
 
 def rounds(
@@ -37,7 +42,17 @@ def rounds(
         model_until = min((step.started_at for step in tools), default=until)
         given, asked = known[number]
         steps.append(
-            _round_step(rows, row, thought, given, asked, message_recorded, status if is_last else Status.OK, model_until, notes)
+            _round_step(
+                rows,
+                row,
+                thought,
+                given,
+                asked,
+                message_recorded,
+                status if is_last else Status.OK,
+                model_until,
+                notes,
+            )
         )
         steps += tools
     return steps
@@ -180,7 +195,11 @@ def _in_order(steps: Sequence[Step]) -> list[Step]:
 
 
 def _json(value: object) -> str:
-    return value if isinstance(value, str) else orjson.dumps(value if value is not None else {}, default=str).decode()
+    return (
+        value
+        if isinstance(value, str)
+        else orjson.dumps(value if value is not None else {}, default=str).decode()
+    )
 
 
 def _text(value: object) -> str | None:

@@ -14,7 +14,9 @@ _RUNNING = frozenset({"running", "pending", "retry", "paused", None})
 
 def node_end(node: NodeRow) -> Micros:
     """`finished_at`, else start + elapsed time, never before the start."""
-    return max(node.created_at, node.finished_at or node.created_at + (seconds_to_micros(node.elapsed_time) or 0))
+    return max(
+        node.created_at, node.finished_at or node.created_at + (seconds_to_micros(node.elapsed_time) or 0)
+    )
 
 
 def node_status(node: NodeRow) -> Status:

@@ -33,11 +33,15 @@ _TOOLS = frozenset({"tool", "http-request", "code", "datasource"})
 Fact = tuple[str, str | int | float | bool]
 
 
-def node_steps(rows: TraceRows, node: NodeRow, trace_id: str, run_is_final: bool, notes: list[str]) -> list[Step]:
+def node_steps(
+    rows: TraceRows, node: NodeRow, trace_id: str, run_is_final: bool, notes: list[str]
+) -> list[Step]:
     """The node's own step first, then the synthetic steps below it. Parents of the first are set by `nest`."""
     metadata = parse_object(node.execution_metadata, f"{node.node_type} node's execution_metadata", notes)
     for column in node.offloaded:
-        notes.append(f"{node.node_type} node '{node.node_id}': {column} is cut, its full value is in Dify's object storage")
+        notes.append(
+            f"{node.node_type} node '{node.node_id}': {column} is cut, its full value is in Dify's object storage"
+        )
     status = node_status(node)
     step = Step(
         span_id=ids.span_id(node.id),
@@ -236,4 +240,3 @@ def _child_trace(rows: TraceRows, node: NodeRow, metadata: Json, notes: list[str
 def _text(column: str | None) -> str | None:
     """A JSON column as text for the span; an empty object says nothing."""
     return None if column in (None, "", "{}", "null") else column
-

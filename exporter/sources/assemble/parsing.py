@@ -13,7 +13,7 @@ from typing import Any
 
 import orjson
 
-from exporter.model import Micros, Money, PromptMessage, Recorded, ToolCall, Tokens
+from exporter.model import Micros, Money, PromptMessage, Recorded, Tokens, ToolCall
 
 ABSURD_TOKENS = 10**9
 """No request has a thousand million tokens; such a number is damage, not a count."""

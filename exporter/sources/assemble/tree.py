@@ -36,7 +36,9 @@ def nest(trace_id: str, parent_id: str | None, built: Sequence[Built]) -> Iterat
     yield from _walk(parent_id, below, rests)
 
 
-def _walk(at: str | None, below: dict[str | None, list[Step]], rests: dict[str, Sequence[Step]]) -> Iterator[Step]:
+def _walk(
+    at: str | None, below: dict[str | None, list[Step]], rests: dict[str, Sequence[Step]]
+) -> Iterator[Step]:
     for step in sorted(below.get(at, []), key=lambda step: (step.started_at, step.span_id)):
         yield step
         yield from rests.get(step.span_id, ())

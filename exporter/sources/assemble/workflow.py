@@ -16,7 +16,12 @@ from exporter.sources.assemble.parsing import add, seconds_to_micros, token_coun
 from exporter.sources.assemble.tree import nest
 from exporter.sources.rows import MessageRow, RunRow, TraceRows
 
-_FINISHED = {"succeeded": Status.OK, "partial-succeeded": Status.OK, "failed": Status.ERROR, "stopped": Status.STOPPED}
+_FINISHED = {
+    "succeeded": Status.OK,
+    "partial-succeeded": Status.OK,
+    "failed": Status.ERROR,
+    "stopped": Status.STOPPED,
+}
 _DEBUG = {"debugging", "rag-pipeline-debugging", "single-step"}
 
 
@@ -27,7 +32,9 @@ def run(rows: TraceRows) -> Trace:
         raise ValueError("neither run nor message row is there")
     notes: list[str] = []
     status = _run_status(row, message)
-    is_final = row.status in _FINISHED if row is not None else message is not None and message.status == "error"
+    is_final = (
+        row.status in _FINISHED if row is not None else message is not None and message.status == "error"
+    )
     tops, parent = _tops(rows, status)
     nodes = sorted(rows.nodes, key=lambda node: (node.created_at, node.index or 0, node.id))
     trace_id = ids.trace_id((message or row).id)  # type: ignore[union-attr]
@@ -81,7 +88,9 @@ def single_step(rows: TraceRows) -> Trace:
         ended_at=max(step.ended_at for step in steps),
         status=steps[0].status,
         steps=steps,
-        sums=Sums(leaves=add([step.call.recorded.tokens for step in steps if step.call and step.call.recorded])),
+        sums=Sums(
+            leaves=add([step.call.recorded.tokens for step in steps if step.call and step.call.recorded])
+        ),
         user_id=rows.user,
         triggered_from=node.triggered_from,
         is_debug=True,
@@ -170,4 +179,3 @@ def _containers_total(steps: tuple[Step, ...]) -> int:
         if above is None:
             total += int(dict(step.facts).get("recorded.total_tokens", 0))
     return total
-
