@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from exporter.config import Settings
+from exporter.config import Settings, VendorSettings
 from exporter.destinations import registry
 from exporter.destinations.base import Checked
 from exporter.errors import ExporterError
-from exporter.intake import read_file
-from exporter.sources.check import check_source
+from exporter.intake import source_name
+from exporter.sources.checks import check_source
 from exporter.state.store import Store
+from exporter.vendor.files import read_file
+
+_SAMPLE = 1_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,7 +33,7 @@ def check_all(settings: Settings) -> Iterator[Result]:
     for item in check_source(settings.dify):
         yield _result(item, unreachable=True)
     for source in settings.vendor:
-        yield _vendor_file(source.path, source.name or source.path.stem)
+        yield _vendor_file(source)
     destinations = registry.build(settings)
     for destination in destinations:
         for item in destination.check():
@@ -48,20 +50,17 @@ def _result(item: Checked, *, unreachable: bool) -> Result:
     return Result(item.name, item.ok, item.seen, item.hint, unreachable and not item.ok)
 
 
-def _vendor_file(path: os.PathLike[str], name: str) -> Result:
+def _vendor_file(source: VendorSettings) -> Result:
+    name, path = f"vendor {source_name(source)}", source.path
     try:
-        part = read_file(path, None, source=name, limit=1000)
-    except OSError as error:
-        return Result(
-            f"vendor {name}", False, f"{path}: {error.strerror}", "check the path and its permissions", True
-        )
+        part = read_file(path, source=source_name(source), format=source.format, limit=_SAMPLE)
+    except ExporterError as error:
+        return Result(name, False, str(error), error.hint, True)
     if part.refused and not part.records:
         first = part.refused[0]
-        return Result(
-            f"vendor {name}", False, f"{path}: no usable record; {first.place}: {first.reason}", None, False
-        )
+        return Result(name, False, f"{path}: no usable record; {first.place}: {first.reason}", None, False)
     seen = f"{path}: {len(part.records)} of the first records usable, {len(part.refused)} refused"
-    return Result(f"vendor {name}", True, seen, None, False)
+    return Result(name, True, seen, None, False)
 
 
 def _state(settings: Settings) -> Result:

@@ -26,24 +26,32 @@ class Taken:
 
 
 def take_files(store: Store, sources: Sequence[VendorSettings], clock: Callable[[], Micros]) -> Taken:
-    """Read every configured file on from where it was left. Raises OSError for a file that cannot be read."""
+    """Read every configured file on from where it was left. Raises Unreachable for a file that cannot be read."""
+    parts = [_take_file(store, source, clock) for source in sources]
+    return Taken(sum(part.new for part in parts), sum(part.refused for part in parts))
+
+
+def source_name(source: VendorSettings) -> str:
+    """The name under which a file's records appear in readings."""
+    return source.name or source.path.name.split(".")[0]
+
+
+def _take_file(store: Store, source: VendorSettings, clock: Callable[[], Micros]) -> Taken:
+    name, path = source_name(source), str(source.path)
     new = refused = 0
-    for source in sources:
-        name = source.name or source.path.stem
-        while True:
-            with store.read() as connection:
-                position = evidence.position(connection, str(source.path))
-            part = read_file(source.path, position, source=name, limit=_BATCH)
-            if part.position == position:
-                break
-            now = clock()
-            with store.transaction("evidence") as connection:
-                new += evidence.add(connection, part.records, now)
-                for bad in part.refused:
-                    evidence.refuse(connection, name, f"{source.path}:{bad.place}", bad.reason, now)
-                evidence.move(connection, str(source.path), part.position, now)
-            refused += len(part.refused)
-    return Taken(new, refused)
+    while True:
+        with store.read() as connection:
+            position = evidence.position(connection, path)
+        part = read_file(source.path, position, source=name, format=source.format, limit=_BATCH)
+        if part.position == position:
+            return Taken(new, refused)
+        now = clock()
+        with store.transaction("evidence") as connection:
+            new += evidence.add(connection, part.records, now)
+            for bad in part.refused:
+                evidence.refuse(connection, name, f"{path}: {bad.place}", bad.reason, now)
+            evidence.move(connection, path, part.position, now)
+        refused += len(part.refused)
 
 
 def apply_late(store: Store, settings: CompareSettings, clock: Callable[[], Micros]) -> int:
@@ -52,8 +60,8 @@ def apply_late(store: Store, settings: CompareSettings, clock: Callable[[], Micr
         waiting = evidence.untried(connection, _BATCH)
         if not waiting:
             return 0
-        since = min(item.started_at or item.ended_at or 0 for item in waiting)
-        until = max(item.ended_at or item.started_at or 0 for item in waiting)
+        since = min(item.start for item in waiting)
+        until = max(item.end for item in waiting)
         prints = evidence.unproven_calls(connection, since - 3600 * SECOND, until + 60 * SECOND)
     found = match(prints, waiting, settings.match_skew) if prints else {}
     with store.transaction("late evidence") as connection:

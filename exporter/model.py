@@ -315,6 +315,7 @@ class Trace:
     sums: Sums
     session_id: str | None = None
     user_id: str | None = None
+    user_aliases: tuple[str, ...] = ()  # other names of the same user that a plugin may send to the vendor
     invoke_from: str | None = None
     triggered_from: str | None = None
     is_debug: bool = False

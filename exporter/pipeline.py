@@ -82,11 +82,11 @@ class Pipeline:
 
     def _assess(self, traces: Sequence[Trace]) -> list[readings.Read]:
         with self._store.read() as connection:
-            candidates = evidence.candidates(
-                connection, traces, round(self._settings.compare.match_skew * SECOND)
-            )
+            calls = [call for trace in traces for call in trace.calls] if self._evidence_expected else []
+            skew = round(self._settings.compare.match_skew * SECOND)
+            requests, neighbours = evidence.around(connection, calls, skew)
         return readings.read(
-            traces, candidates, self._settings.compare, evidence_expected=self._evidence_expected
+            traces, requests, neighbours, self._settings.compare, evidence_expected=self._evidence_expected
         )
 
     def _store_page(

@@ -11,7 +11,8 @@ from exporter.local.estimates import classify_recorded
 from exporter.local.reading import read_local
 from exporter.model import AssessedTrace, Assessment, Call, Trace
 from exporter.vendor.fingerprint import CallPrint, fingerprint_call
-from exporter.vendor.match import Match, match, relayed, vendor_reading
+from exporter.vendor.match import Match, match
+from exporter.vendor.reading import relayed, vendor_reading
 from exporter.vendor.record import VendorCall
 
 EvidenceKey = tuple[str, str]
@@ -30,13 +31,19 @@ class Read:
 def read(
     traces: Sequence[Trace],
     evidence: Sequence[VendorCall],
+    neighbours: Sequence[CallPrint],
     settings: CompareSettings,
     *,
     evidence_expected: bool,
 ) -> list[Read]:
-    """Readings and verdicts of these traces. Vendor requests are assigned over all of them together."""
-    prints = {call.call_id: fingerprint_call(call) for trace in traces for call in trace.calls}
-    matches = match(list(prints.values()), evidence, settings.match_skew) if evidence else {}
+    """Readings and verdicts of these traces. Vendor requests are assigned over all of them and their neighbours (the
+    other calls of that time) together, so that no call takes another one's request."""
+    prints = {
+        call.call_id: fingerprint_call(call, trace.app.id, trace.user_aliases)
+        for trace in traces
+        for call in trace.calls
+    }
+    matches = match([*prints.values(), *neighbours], evidence, settings.match_skew) if evidence else {}
     return [_read_trace(trace, prints, matches, settings, evidence_expected) for trace in traces]
 
 
@@ -67,7 +74,7 @@ def _read_call(
     dify = classify_recorded(call)
     vendor = vendor_reading(found) if found is not None else None
     if vendor is None and dify is not None:
-        vendor = relayed(dify, call.provider)
+        vendor = relayed(dify)
     return assess(
         call,
         dify,

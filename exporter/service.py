@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import threading
+from collections.abc import Callable
 
 import structlog
 
@@ -12,7 +13,10 @@ from exporter import __version__
 from exporter.config import Settings
 from exporter.daemon import App
 from exporter.schedule import Schedule
-from exporter.web.server import WebServer, build_app
+from exporter.state import pressure
+from exporter.web.app import build_app
+from exporter.web.readiness import Live, Readiness, assess
+from exporter.web.server import WebServer
 
 log = structlog.get_logger()
 
@@ -24,7 +28,8 @@ def serve(settings: Settings, shutdown_seconds: float) -> int:
     ending = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: _first_signal(ending))
-    web = WebServer(build_app(app.store, settings, app.now))
+    names = [item.name for item in app.destinations]
+    web = WebServer(build_app(app.store, _readiness(app), settings.web, names, app.now))
     try:
         port = web.start(settings.web.host, settings.web.port)
     except BaseException:
@@ -52,6 +57,17 @@ def serve(settings: Settings, shutdown_seconds: float) -> int:
         )
         os._exit(0)
     return 0
+
+
+def _readiness(app: App) -> Callable[[], Readiness]:
+    started_at = app.now()
+
+    def look() -> Readiness:
+        settings = app.settings
+        stopped = pressure.problem(app.store, settings.state)
+        return assess(app.store, Live(app.now(), started_at, settings.dify.poll_interval, stopped))
+
+    return look
 
 
 def _first_signal(ending: threading.Event) -> None:

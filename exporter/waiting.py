@@ -14,6 +14,8 @@ SECOND = 1_000_000
 _GRACE = 3 * SECOND
 """A chatflow's message is saved by another thread after its run; node rows may lag behind a Celery repository."""
 _LONGEST_LOOK = 900 * SECOND
+FIRST_LOOK = "first look: its calls are known to the matching from now on"
+"""With vendor evidence every trace is looked at twice: matching needs to know the other calls of the same time."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,15 +42,27 @@ def decide(
     trace = assessed.trace
     if not trace.is_final:
         return _unfinished(trace, now, checks, dify, was_exported=was_exported)
-    if hurry or was_exported:
+    if was_exported:
+        return Decision(True)
+    if evidence_expected and checks == 0:
+        return Decision(False, now if hurry else _next_look(trace, now, compare), FIRST_LOOK)
+    if hurry:
         return Decision(True)
     if trace.workflow_run_id is not None and now < trace.ended_at + _GRACE:
         return Decision(False, trace.ended_at + _GRACE, "just finished")
-    settled_at = trace.ended_at + round(compare.settle * SECOND)
     lacks_evidence = any(item.vendor is None or not item.vendor.independent for item in assessed.assessments)
-    if evidence_expected and lacks_evidence and now < settled_at:
-        return Decision(False, min(settled_at, now + 10 * SECOND), "waiting for vendor evidence")
+    if evidence_expected and lacks_evidence and now < _settled_at(trace, compare):
+        return Decision(False, _next_look(trace, now, compare), "waiting for vendor evidence")
     return Decision(True)
+
+
+def _settled_at(trace: Trace, compare: CompareSettings) -> Micros:
+    return trace.ended_at + round(compare.settle * SECOND)
+
+
+def _next_look(trace: Trace, now: Micros, compare: CompareSettings) -> Micros:
+    """Now and then until the trace has settled: most evidence comes within seconds."""
+    return max(now, min(_settled_at(trace, compare), now + 10 * SECOND))
 
 
 def _unfinished(

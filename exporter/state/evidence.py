@@ -5,13 +5,13 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Iterable, Mapping, Sequence
 
-from exporter.model import Micros, RecordKind, RecordRef, Trace
+from exporter.model import Call, Micros, RecordKind, RecordRef
 from exporter.vendor.fingerprint import CallPrint
 from exporter.vendor.record import VendorCall
 
 SECOND = 1_000_000
-_LATE_END = 600 * SECOND
-"""A request that Dify gave up on (stopped, hung up) may end long after Dify's record of it."""
+_SLOW_START = 30 * SECOND
+"""A row that never got an end may have begun its request some time after itself."""
 
 
 def add(connection: sqlite3.Connection, records: Iterable[VendorCall], now: Micros) -> int:
@@ -19,7 +19,7 @@ def add(connection: sqlite3.Connection, records: Iterable[VendorCall], now: Micr
     before = connection.total_changes
     connection.executemany(
         "INSERT INTO evidence (source, id, at, record, seen_at) VALUES (?, ?, ?, ?, ?) ON CONFLICT DO NOTHING",
-        [(item.source, item.id, _at(item), item.to_json(), now) for item in records],
+        [(item.source, item.id, item.start, item.to_json(), now) for item in records],
     )
     return connection.total_changes - before
 
@@ -32,22 +32,27 @@ def refuse(connection: sqlite3.Connection, source: str, place: str, reason: str,
     )
 
 
-def candidates(connection: sqlite3.Connection, traces: Sequence[Trace], skew: Micros) -> list[VendorCall]:
-    """Requests that may belong to calls of these traces: in their time, and not yet another call's."""
-    calls = [call for trace in traces for call in trace.calls]
+def around(
+    connection: sqlite3.Connection, calls: Sequence[Call], skew: Micros
+) -> tuple[list[VendorCall], list[CallPrint]]:
+    """What happened while these calls ran: the vendor requests that began then, and the fingerprints of the other
+    calls of that time. Both are needed: what stands beside a pair is part of its proof."""
     mine = {call.call_id for call in calls}
-    found: list[VendorCall] = []
-    for since, until in _merged(
-        [(c.started_at - skew - 2 * SECOND, c.ended_at + skew + _LATE_END) for c in calls]
-    ):
+    slack = skew + 2 * SECOND
+    requests: list[VendorCall] = []
+    neighbours: list[CallPrint] = []
+    for since, until in _merged([(call.started_at - slack, call.ended_at + slack + _SLOW_START) for call in calls]):
         rows = connection.execute(
-            "SELECT record, call_id FROM evidence WHERE at BETWEEN ? AND ? ORDER BY at, source, id",
-            (since, until),
+            "SELECT record FROM evidence WHERE at BETWEEN ? AND ? ORDER BY at, source, id", (since, until)
         )
-        found += [
-            VendorCall.from_json(record) for record, call_id in rows if call_id is None or call_id in mine
-        ]
-    return found
+        requests += [VendorCall.from_json(record) for (record,) in rows]
+        if requests:
+            others = connection.execute(
+                "SELECT call_id, fingerprint FROM calls WHERE started_at BETWEEN ? AND ? AND fingerprint != x''",
+                (since - _SLOW_START, until),
+            )
+            neighbours += [CallPrint.from_json(stored) for call_id, stored in others if call_id not in mine]
+    return requests, neighbours
 
 
 def _merged(intervals: list[tuple[Micros, Micros]]) -> list[tuple[Micros, Micros]]:
@@ -138,8 +143,3 @@ def counts(connection: sqlite3.Connection) -> dict[str, tuple[int, int, int]]:
         total, matched, _ = found.get(source, (0, 0, 0))
         found[source] = (total, matched, refused)
     return found
-
-
-def _at(item: VendorCall) -> Micros:
-    """The time a request is looked up by: its end, else its start."""
-    return item.ended_at if item.ended_at is not None else item.started_at or 0

@@ -133,7 +133,7 @@ def _prompts(
     mine = [place for place in asking if place > last_user]
     if len(mine) == count - 1 or len(mine) == count:
         known = [(prompt[:place], prompt[place].tool_calls) for place in mine]
-        return (known + [(prompt, ())])[:count]
+        return [*known, (prompt, ())][:count]
     unknown[-1] = (prompt, ())
     return unknown
 

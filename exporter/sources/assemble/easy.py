@@ -12,6 +12,7 @@ from exporter.sources.assemble.agent_rounds import rounds
 from exporter.sources.assemble.parsing import (
     Json,
     add,
+    aliases,
     money,
     parse,
     parse_object,
@@ -71,6 +72,7 @@ def message(rows: TraceRows) -> Trace:
         sums=Sums(leaves=add(calls), message=recorded.tokens),
         session_id=row.conversation_id,
         user_id=rows.user,
+        user_aliases=aliases(row.from_end_user_id, row.from_account_id),
         invoke_from=row.invoke_from,
         is_debug=row.invoke_from == "debugger",
         message_id=row.id,

@@ -38,10 +38,10 @@ def node_steps(
 ) -> list[Step]:
     """The node's own step first, then the synthetic steps below it. Parents of the first are set by `nest`."""
     metadata = parse_object(node.execution_metadata, f"{node.node_type} node's execution_metadata", notes)
-    for column in node.offloaded:
-        notes.append(
-            f"{node.node_type} node '{node.node_id}': {column} is cut, its full value is in Dify's object storage"
-        )
+    notes.extend(
+        f"{node.node_type} node '{node.node_id}': {column} is cut, its full value is in Dify's object storage"
+        for column in node.offloaded
+    )
     status = node_status(node)
     step = Step(
         span_id=ids.span_id(node.id),

@@ -155,6 +155,11 @@ def provider_name(value: object) -> str | None:
     return name.rsplit("/", 1)[-1] if name else None
 
 
+def aliases(*ids: str | None) -> tuple[str, ...]:
+    """The ids that are there: Dify's plugins send the row id of an end user, not the name the caller gave."""
+    return tuple(identity for identity in ids if identity)
+
+
 def add(parts: list[Tokens]) -> Tokens:
     """The sum of known inputs and outputs; unknown parts add nothing, no known part at all stays None."""
     inputs = [tokens.input for tokens in parts if tokens.input is not None]

@@ -12,7 +12,7 @@ from exporter import ids
 from exporter.model import Micros, Status, Step, StepKind, Sums, Trace
 from exporter.sources.assemble.easy import message_recorded
 from exporter.sources.assemble.nodes import node_steps
-from exporter.sources.assemble.parsing import add, seconds_to_micros, token_count
+from exporter.sources.assemble.parsing import add, aliases, seconds_to_micros, token_count
 from exporter.sources.assemble.tree import nest
 from exporter.sources.rows import MessageRow, RunRow, TraceRows
 
@@ -57,6 +57,11 @@ def run(rows: TraceRows) -> Trace:
         ),
         session_id=message.conversation_id if message else None,
         user_id=rows.user,
+        user_aliases=aliases(
+            row.created_by if row else None,
+            message.from_end_user_id if message else None,
+            message.from_account_id if message else None,
+        ),
         invoke_from=message.invoke_from if message else None,
         triggered_from=row.triggered_from if row else None,
         is_debug=(message is not None and message.invoke_from == "debugger")
@@ -92,6 +97,7 @@ def single_step(rows: TraceRows) -> Trace:
             leaves=add([step.call.recorded.tokens for step in steps if step.call and step.call.recorded])
         ),
         user_id=rows.user,
+        user_aliases=aliases(node.created_by),
         triggered_from=node.triggered_from,
         is_debug=True,
         workflow_id=node.workflow_id,
