@@ -63,12 +63,13 @@ class Confirmation(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """How requests are packed and paced."""
+    """How requests are packed and paced. `needs_parents`: a span whose parent never comes is lost there."""
 
     max_spans: int
     max_bytes: int
     traces_per_request: int  # 0 = no limit
     requests_per_second: float  # 0 = no limit
+    needs_parents: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,9 +8,10 @@ dead letter with its reason while the rest goes on.
 from __future__ import annotations
 
 import random
+import sqlite3
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import structlog
 
@@ -60,6 +61,7 @@ class Courier:
         self._next_request: float = 0.0
         self._jitter = random.Random()
         self._stopping = False
+        self._max_bytes = destination.limits.max_bytes
 
     def stop(self) -> None:
         """End `step` after the request in flight."""
@@ -111,7 +113,7 @@ class Courier:
         for unit in units[: limits.traces_per_request or None]:
             spans += unit.span_count
             size += len(unit.spans)
-            if packed and (spans > limits.max_spans or size > limits.max_bytes):
+            if packed and (spans > limits.max_spans or size > self._max_bytes):
                 break
             packed.append(unit)
         return packed
@@ -183,7 +185,10 @@ class Courier:
         return True
 
     def _narrow(self, units: Sequence[Unit], answer: Answer) -> bool:
-        """Halve the request until the bad unit, then the unit until the bad span, stands alone."""
+        """Halve the request until the bad unit, then the unit until the bad span, stands alone. A size that was too
+        large is not tried again."""
+        if answer.outcome is Outcome.TOO_LARGE:
+            self._max_bytes = max(1, sum(len(unit.spans) for unit in units) // 2)
         if len(units) > 1:
             middle = len(units) // 2
             halves = (units[:middle], units[middle:])
@@ -199,18 +204,20 @@ class Courier:
 
     def _split(self, unit: Unit, pieces: Sequence[Sequence[bytes]]) -> None:
         with self._store.transaction("split") as connection:
-            outbox.split(
-                connection, unit, [(otlp.frame(piece), len(piece)) for piece in pieces], self._clock()
-            )
+            outbox.split(connection, unit, [(otlp.frame(piece), len(piece)) for piece in pieces])
 
     def _bury(self, unit: Unit, answer: Answer) -> None:
-        now = self._clock()
+        """Set the one bad span aside; where a span without its parent is lost, what hangs below it goes along."""
+        now, name = self._clock(), self.destination.name
         with self._store.transaction("answered") as connection:
             outbox.bury(connection, unit, answer.reason)
-            health.delivered(connection, self.destination.name, now, refused=1, requests=1)
-        log.warning(
-            "dead_letter", destination=self.destination.name, trace_id=unit.trace_id, reason=answer.reason
-        )
+            buried = 1
+            if self.destination.limits.needs_parents:
+                lost = {otlp.parse(span).span_id for span in otlp.split(unit.spans)}
+                for part in outbox.waiting_parts(connection, name, unit.trace_id):
+                    buried += _bury_below(connection, part, lost)
+            health.delivered(connection, name, now, refused=buried, requests=1)
+        log.warning("dead_letter", destination=name, trace_id=unit.trace_id, spans=buried, reason=answer.reason)
 
     def _pause(self, units: Sequence[Unit], answer: Answer) -> bool:
         hold = answer.outcome is Outcome.HOLD
@@ -266,3 +273,21 @@ class Courier:
 
     def _patience(self) -> Micros:
         return min(_PATIENCE, 4 * round(self._settings.confirm_after * SECOND))
+
+
+def _bury_below(connection: sqlite3.Connection, part: Unit, lost: set[bytes]) -> int:
+    """Bury the spans of this part that hang below a lost one, and count them as lost; returns how many."""
+    kept: list[bytes] = []
+    below: list[bytes] = []
+    for span in otlp.split(part.spans):
+        parsed = otlp.parse(span)
+        if parsed.parent_span_id in lost:
+            lost.add(parsed.span_id)
+            below.append(span)
+        else:
+            kept.append(span)
+    if below:
+        pieces = [piece for piece in (kept, below) if piece]
+        seqs = outbox.split(connection, part, [(otlp.frame(piece), len(piece)) for piece in pieces])
+        outbox.bury(connection, replace(part, seq=seqs[-1]), "its parent span was refused")
+    return len(below)

@@ -111,37 +111,43 @@ def bury(connection: sqlite3.Connection, unit: Unit, reason: str) -> None:
     )
 
 
-def split(
-    connection: sqlite3.Connection, unit: Unit, pieces: Sequence[tuple[bytes, int]], now: Micros
-) -> None:
-    """Replace a unit by smaller parts of the same trace."""
-    destination, part = connection.execute(
-        "SELECT destination, part FROM outbox WHERE seq = ?", (unit.seq,)
+def split(connection: sqlite3.Connection, unit: Unit, pieces: Sequence[tuple[bytes, int]]) -> list[int]:
+    """Replace a unit by smaller parts of the same trace; returns their numbers.
+
+    The parts keep the unit's place and their own order in the queue (by microseconds before its due time), so that a
+    parent span is always sent before its children.
+    """
+    destination, next_at, queued_at = connection.execute(
+        "SELECT destination, next_at, queued_at FROM outbox WHERE seq = ?", (unit.seq,)
     ).fetchone()
-    connection.execute("DELETE FROM outbox WHERE seq = ?", (unit.seq,))
     top = connection.execute(
-        "SELECT coalesce(max(part), 0) FROM outbox WHERE destination = ? AND trace_id = ?",
-        (destination, unit.trace_id),
+        "SELECT max(part) FROM outbox WHERE destination = ? AND trace_id = ?", (destination, unit.trace_id)
     ).fetchone()[0]
-    connection.executemany(
-        "INSERT INTO outbox (destination, trace_id, part, revision, state, spans, span_count, started_at, ended_at,"
-        " next_at, queued_at) VALUES (?, ?, ?, ?, 'ready', ?, ?, ?, ?, ?, ?)",
-        [
+    connection.execute("DELETE FROM outbox WHERE seq = ?", (unit.seq,))
+    after = sum(count for _, count in pieces)
+    seqs: list[int] = []
+    for number, (spans, count) in enumerate(pieces, start=1):
+        after -= count
+        row = connection.execute(
+            "INSERT INTO outbox (destination, trace_id, part, revision, state, spans, span_count, started_at,"
+            " ended_at, next_at, queued_at) VALUES (?, ?, ?, ?, 'ready', ?, ?, ?, ?, ?, ?) RETURNING seq",
             (
-                destination,
-                unit.trace_id,
-                max(top, part) + 1 + n,
-                unit.revision,
-                spans,
-                count,
-                unit.started_at,
-                unit.ended_at,
-                now,
-                now,
-            )
-            for n, (spans, count) in enumerate(pieces)
-        ],
+                destination, unit.trace_id, top + number, unit.revision, spans, count,
+                unit.started_at, unit.ended_at, next_at - after, queued_at,
+            ),
+        ).fetchone()  # fmt: skip
+        seqs.append(int(row[0]))
+    return seqs
+
+
+def waiting_parts(connection: sqlite3.Connection, destination: str, trace_id: str) -> list[Unit]:
+    """What of a trace still waits for a destination."""
+    rows = connection.execute(
+        f"SELECT {_UNIT} FROM outbox WHERE destination = ? AND trace_id = ? AND state IN ('ready', 'in_doubt')"
+        " ORDER BY next_at, seq",
+        (destination, trace_id),
     )
+    return [_unit(row) for row in rows]
 
 
 def acked(
