@@ -187,8 +187,11 @@ class Courier:
     def _narrow(self, units: Sequence[Unit], answer: Answer) -> bool:
         """Halve the request until the bad unit, then the unit until the bad span, stands alone. A size that was too
         large is not tried again."""
-        if answer.outcome is Outcome.TOO_LARGE:
+        if answer.outcome is Outcome.TOO_LARGE and len(units) > 1:
             self._max_bytes = max(1, sum(len(unit.spans) for unit in units) // 2)
+            with self._store.transaction("answered") as connection:
+                outbox.later(connection, units, self._clock(), answer.reason, sent=False)
+            return True
         if len(units) > 1:
             middle = len(units) // 2
             halves = (units[:middle], units[middle:])
