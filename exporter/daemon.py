@@ -188,7 +188,7 @@ class App:
             filtered=after.get("filtered", 0),
             set_aside=after.get("set_aside", 0),
             delivered={name: item.traces for name, item in deliveries.items()},
-            waiting={name: item.ready + item.in_doubt for name, item in backlogs.items()},
+            waiting={name: n for name, item in backlogs.items() if (n := item.ready + item.in_doubt)},
             dead={name: item.dead for name, item in backlogs.items() if item.dead},
             unconfirmed={name: item.acked for name, item in backlogs.items() if item.acked},
             problems=tuple(problems),

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from exporter.compare.verdict import assess, compare_trace
 from exporter.config import CompareSettings
 from exporter.local.estimates import classify_recorded
+from exporter.local.providers import relays
 from exporter.local.reading import read_local
 from exporter.model import AssessedTrace, Assessment, Call, Trace
 from exporter.vendor.fingerprint import CallPrint, fingerprint_call
@@ -73,7 +74,7 @@ def _read_call(
 ) -> Assessment:
     dify = classify_recorded(call)
     vendor = vendor_reading(found) if found is not None else None
-    if vendor is None and dify is not None:
+    if vendor is None and relays(call.provider, call.model):
         vendor = relayed(dify)
     return assess(
         call,

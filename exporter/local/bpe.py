@@ -1,0 +1,60 @@
+"""OpenAI's byte-pair vocabularies, built from the rank data inside this package (`ranks/`).
+
+Promises the same tokens as tiktoken's own encodings for ordinary text. Never touches tiktoken's downloader, its
+cache directory or the network.
+"""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Callable
+from importlib import resources
+from itertools import accumulate, pairwise
+
+_LETTERS_UPPER = r"[\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}]"
+_LETTERS_LOWER = r"[\p{Ll}\p{Lm}\p{Lo}\p{M}]"
+_CONTRACTION = r"(?i:'s|'t|'re|'ve|'m|'ll|'d)?"
+
+PATTERNS = {
+    "r50k_base": r"'(?:[sdmt]|ll|ve|re)| ?\p{L}++| ?\p{N}++| ?[^\s\p{L}\p{N}]++|\s++$|\s+(?!\S)|\s",
+    "cl100k_base": (
+        r"'(?i:[sdmt]|ll|ve|re)|[^\r\n\p{L}\p{N}]?+\p{L}++|\p{N}{1,3}+| ?[^\s\p{L}\p{N}]++[\r\n]*+"
+        r"|\s++$|\s*[\r\n]|\s+(?!\S)|\s"
+    ),
+    "o200k_base": (
+        rf"[^\r\n\p{{L}}\p{{N}}]?{_LETTERS_UPPER}*{_LETTERS_LOWER}+{_CONTRACTION}"
+        rf"|[^\r\n\p{{L}}\p{{N}}]?{_LETTERS_UPPER}+{_LETTERS_LOWER}*{_CONTRACTION}"
+        r"|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n/]*|\s*[\r\n]+|\s+(?!\S)|\s+"
+    ),
+}
+"""How each vocabulary splits text into pieces before merging (source: tiktoken, tiktoken_ext/openai_public.py)."""
+
+
+def load(vocabulary: str) -> Callable[[str], int]:
+    """A function that counts the tokens of a text. Takes 0.05 to 0.25 s and keeps 20 to 45 MB, so call it once.
+
+    Text that looks like a special token is counted as ordinary text, as OpenAI's hosted models count user text.
+    Raises OSError, zlib.error or ValueError when the rank data is damaged.
+    """
+    import tiktoken
+
+    ordered = tokens(vocabulary)
+    ranks = dict(zip(ordered, range(len(ordered)), strict=True))
+    encoding = tiktoken.Encoding(
+        vocabulary, pat_str=PATTERNS[vocabulary], mergeable_ranks=ranks, special_tokens={}
+    )
+    ranks.clear()  # tiktoken's core holds its own copy; only decoding tables of the wrapper would read ours
+    return lambda text: len(encoding.encode_ordinary(text))
+
+
+def tokens(vocabulary: str) -> list[bytes]:
+    """The tokens of a vocabulary in the order of their ranks."""
+    packed = resources.files("exporter.local").joinpath("ranks", f"{vocabulary}.ranks").read_bytes()
+    raw = zlib.decompress(packed)
+    count = int.from_bytes(raw[:4], "little")
+    lengths, body = raw[4 : 4 + count], raw[4 + count :]
+    ends = accumulate(lengths, initial=0)
+    found = [body[start:end] for start, end in pairwise(ends)]
+    if len(found) != count or sum(lengths) != len(body):
+        raise ValueError(f"the rank data of {vocabulary} is damaged; install dify-exporter again")
+    return found

@@ -1,0 +1,144 @@
+"""Counts tokens of any text in a named vocabulary: the one door to every tokenizer.
+
+Promises a count, or `CountFailed`, for every string there is: lone surrogates, NUL bytes, look-alikes of special
+tokens, endless whitespace, 50 MB. Safe to call from several threads. Never keeps a text: recent counts are
+remembered by a digest of it, because system prompts repeat on every call.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from hashlib import blake2b
+from threading import Lock
+
+from exporter.errors import ExporterError
+from exporter.local import bpe
+from exporter.local.slices import slices
+
+Tokenizer = Callable[[str], int]
+
+LOADERS: dict[str, Callable[[], Tokenizer]] = {name: partial(bpe.load, name) for name in bpe.PATTERNS}
+"""Vocabulary name → how to get its tokenizer. Called once, when the vocabulary is first needed."""
+
+SLICE_CHARS = 250_000
+"""Longer text is counted in slices, which bounds memory and keeps whitespace runs below the million characters
+at which tiktoken's splitter gives up (tiktoken issue 245)."""
+
+EXACT_CHARS = 4_000_000
+"""Longer text is sampled: an exact count could take many seconds."""
+
+SAMPLES = 16
+SAMPLE_CHARS = 65_536
+
+REMEMBER_FROM_CHARS = 256
+"""Shorter text is counted again faster than it is looked up."""
+
+REMEMBERED_BYTES = 16 * 2**20
+_ENTRY_BYTES = 256
+
+
+@dataclass(frozen=True, slots=True)
+class Count:
+    """A number of tokens. `sampled` is True where it was extrapolated from parts of a very long text."""
+
+    tokens: int
+    sampled: bool = False
+
+
+class CountFailed(ExporterError):
+    """A tokenizer could not be loaded or broke on a text. The message never holds the text."""
+
+
+def count(vocabulary: str, text: str) -> Count:
+    """The tokens of `text` as ordinary text (no special tokens), in one of `LOADERS`.
+
+    Exact up to `SLICE_CHARS` characters; exact beyond where the slices could be cut at word or line boundaries,
+    else off by a few tokens per slice (see `slices`); extrapolated from evenly spaced samples, and marked
+    `sampled`, beyond `EXACT_CHARS`. Raises `CountFailed`.
+    """
+    if len(text) > EXACT_CHARS:
+        return Count(_extrapolated(vocabulary, text), sampled=True)
+    if len(text) < REMEMBER_FROM_CHARS:
+        return Count(_counted(vocabulary, text)) if text else Count(0)
+    key = (vocabulary, blake2b(text.encode("utf-8", "surrogatepass"), digest_size=16).digest())
+    tokens = _recent.get(key)
+    if tokens is None:
+        tokens = sum(_counted(vocabulary, piece) for piece in slices(text, SLICE_CHARS))
+        _recent.put(key, tokens)
+    return Count(tokens)
+
+
+def _extrapolated(vocabulary: str, text: str) -> int:
+    stride = (len(text) - SAMPLE_CHARS) // (SAMPLES - 1)
+    tokens = sum(
+        _counted(vocabulary, text[start : start + SAMPLE_CHARS])
+        for start in range(0, SAMPLES * stride, stride)
+    )
+    return round(tokens * len(text) / (SAMPLES * SAMPLE_CHARS))
+
+
+def _counted(vocabulary: str, text: str) -> int:
+    tokenizer = _loaded.get(vocabulary) or _load(vocabulary)
+    try:
+        return tokenizer(_repaired(text))
+    except BaseException as error:
+        # A fault inside a Rust tokenizer arrives as PanicException, which is not an Exception.
+        if isinstance(error, Exception) or type(error).__name__ == "PanicException":
+            raise CountFailed(
+                f"the tokenizer {vocabulary} failed on a text of {len(text)} characters ({type(error).__name__})"
+            ) from None
+        raise
+
+
+def _repaired(text: str) -> str:
+    """Surrogate pairs joined, lone surrogates replaced: what an encoder on the way to the vendor would do."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
+    return text
+
+
+_loaded: dict[str, Tokenizer] = {}
+_loading = Lock()
+
+
+def _load(vocabulary: str) -> Tokenizer:
+    with _loading:
+        if vocabulary not in _loaded:
+            if vocabulary not in LOADERS:
+                raise CountFailed(f"there is no vocabulary named {vocabulary}")
+            try:
+                _loaded[vocabulary] = LOADERS[vocabulary]()
+            except Exception as error:
+                raise CountFailed(f"the tokenizer {vocabulary} could not be loaded: {error}") from error
+        return _loaded[vocabulary]
+
+
+class _Recent:
+    """The counts used last, within a bounded number of bytes."""
+
+    def __init__(self, limit_bytes: int) -> None:
+        self._limit = limit_bytes // _ENTRY_BYTES
+        self._counts: OrderedDict[tuple[str, bytes], int] = OrderedDict()
+        self._lock = Lock()
+
+    def get(self, key: tuple[str, bytes]) -> int | None:
+        with self._lock:
+            tokens = self._counts.get(key)
+            if tokens is not None:
+                self._counts.move_to_end(key)
+            return tokens
+
+    def put(self, key: tuple[str, bytes], tokens: int) -> None:
+        with self._lock:
+            self._counts[key] = tokens
+            self._counts.move_to_end(key)
+            if len(self._counts) > self._limit:
+                self._counts.popitem(last=False)
+
+
+_recent = _Recent(REMEMBERED_BYTES)
