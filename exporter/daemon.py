@@ -68,6 +68,8 @@ class App:
         self._source: Source | None = None
         self._pipeline: Pipeline | None = None
         self._reading = threading.Lock()
+        self._pressure = pressure.Gauge(self.store, settings.state)
+        self.active_at: Micros | None = None
         with self.store.transaction("start") as connection:
             for item in self.destinations:
                 health.delivered(connection, item.name, now())
@@ -108,10 +110,12 @@ class App:
     def _process(self, pipeline: Pipeline, *, hurry: bool) -> Processed:
         total = Processed()
         while not self.stopping.is_set():
-            stop = pressure.problem(self.store, self.settings.state)
+            stop = self._pressure.problem(self.now())
             if stop:
                 raise Stopped(stop)
             done = pipeline.process(hurry=hurry)
+            self._pressure.queued(done.queued_bytes)
+            self.active_at = self.now()
             _add(total, done)
             if not _did_something(done):
                 break
@@ -160,7 +164,7 @@ class App:
             caught_up = False
             while not caught_up and not self.stopping.is_set():
                 with self.store.read() as connection:
-                    if records.counts(connection).get("pending", 0) > _MAX_DUE:
+                    if records.is_crowded(connection, _MAX_DUE):
                         return met
                 new, caught_up = pipeline.discover(stream)
                 met += new

@@ -37,6 +37,7 @@ class Processed:
     filtered: int = 0
     vanished: int = 0
     set_aside: int = 0
+    queued_bytes: int = 0
     reasons: dict[str, int] = field(default_factory=dict)
 
 
@@ -77,17 +78,26 @@ class Pipeline:
             return Processed()
         fetched = self._source.fetch(tuple(item.ref for item in due))
         traces, broken = _assembled(fetched)
-        assessed = self._assess(traces)
+        assessed = self._assess(traces, due, now, hurry=hurry)
         return self._store_page(due, fetched, assessed, broken, hurry=hurry)
 
-    def _assess(self, traces: Sequence[Trace]) -> list[readings.Read]:
+    def _assess(
+        self, traces: Sequence[Trace], due: Sequence[Due], now: Micros, *, hurry: bool
+    ) -> list[readings.Read]:
         with self._store.read() as connection:
             calls = [call for trace in traces for call in trace.calls] if self._evidence_expected else []
             skew = round(self._settings.compare.match_skew * SECOND)
             requests, neighbours = evidence.around(connection, calls, skew)
-        return readings.read(
-            traces, requests, neighbours, self._settings.compare, evidence_expected=self._evidence_expected
-        )
+        checks = {item.ref.id: item.checks for item in due}
+        pending = {
+            trace.trace_id
+            for trace in traces
+            if self._evidence_expected
+            and waiting.evidence_may_come(
+                trace, now, checks[trace.ref.id], self._settings.compare, hurry=hurry
+            )
+        }
+        return readings.read(traces, requests, neighbours, self._settings.compare, pending)
 
     def _store_page(
         self,
@@ -138,6 +148,7 @@ class Pipeline:
                 records.finish(connection, [ref], "set_aside", reason)
         done.filtered, done.vanished = len(fetched.filtered), len(fetched.vanished)
         done.set_aside = len(fetched.failed) + len(broken)
+        done.queued_bytes = sum(len(parcel.spans) for parcel in parcels)
         return done
 
     def _plan(

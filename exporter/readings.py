@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass
 
 from exporter.compare.verdict import assess, compare_trace
@@ -34,18 +34,20 @@ def read(
     evidence: Sequence[VendorCall],
     neighbours: Sequence[CallPrint],
     settings: CompareSettings,
-    *,
-    evidence_expected: bool,
+    pending: Set[str] = frozenset(),
 ) -> list[Read]:
-    """Readings and verdicts of these traces. Vendor requests are assigned over all of them and their neighbours (the
-    other calls of that time) together, so that no call takes another one's request."""
+    """Readings and verdicts of these traces; `pending` holds the ids of those whose evidence may still come.
+
+    Vendor requests are assigned over all traces and their neighbours (the other calls of that time) together, so that no
+    call takes another one's request.
+    """
     prints = {
         call.call_id: fingerprint_call(call, trace.app.id, trace.user_aliases)
         for trace in traces
         for call in trace.calls
     }
     matches = match([*prints.values(), *neighbours], evidence, settings.match_skew) if evidence else {}
-    return [_read_trace(trace, prints, matches, settings, evidence_expected) for trace in traces]
+    return [_read_trace(trace, prints, matches, settings, trace.trace_id in pending) for trace in traces]
 
 
 def _read_trace(

@@ -65,7 +65,10 @@ def _readiness(app: App) -> Callable[[], Readiness]:
     def look() -> Readiness:
         settings = app.settings
         stopped = pressure.problem(app.store, settings.state)
-        return assess(app.store, Live(app.now(), started_at, settings.dify.poll_interval, stopped))
+        return assess(
+            app.store,
+            Live(app.now(), started_at, settings.dify.poll_interval, stopped, active_at=app.active_at),
+        )
 
     return look
 

@@ -56,6 +56,13 @@ def decide(
     return Decision(True)
 
 
+def evidence_may_come(
+    trace: Trace, now: Micros, checks: int, compare: CompareSettings, *, hurry: bool
+) -> bool:
+    """Whether a call without vendor evidence is pending, rather than unverified for good."""
+    return checks == 0 or (not hurry and now < _settled_at(trace, compare))
+
+
 def _settled_at(trace: Trace, compare: CompareSettings) -> Micros:
     return trace.ended_at + round(compare.settle * SECOND)
 

@@ -24,8 +24,17 @@ def _trace(age: int, **changes: object) -> AssessedTrace:
     return AssessedTrace(replace(trace, **changes), (), Verdict.UNVERIFIED)  # type: ignore[arg-type]
 
 
-def _decide(trace: AssessedTrace, *, checks: int = 0, expected: bool = False, exported: bool = False, hurry: bool = False) -> Decision:
-    return decide(trace, NOW, checks, DIFY, COMPARE, evidence_expected=expected, was_exported=exported, hurry=hurry)
+def _decide(
+    trace: AssessedTrace,
+    *,
+    checks: int = 0,
+    expected: bool = False,
+    exported: bool = False,
+    hurry: bool = False,
+) -> Decision:
+    return decide(
+        trace, NOW, checks, DIFY, COMPARE, evidence_expected=expected, was_exported=exported, hurry=hurry
+    )
 
 
 def test_a_finished_trace_leaves_at_once() -> None:
@@ -46,7 +55,8 @@ def test_with_evidence_expected_the_first_look_never_exports(hurry: bool) -> Non
 
 def test_a_running_row_is_looked_at_again_with_growing_pauses() -> None:
     pauses = [
-        (_decide(_trace(60 * SECOND, is_final=False), checks=checks).look_again_at or 0) - NOW for checks in range(12)
+        (_decide(_trace(60 * SECOND, is_final=False), checks=checks).look_again_at or 0) - NOW
+        for checks in range(12)
     ]
     assert pauses == sorted(pauses)
     assert pauses[0] == 5 * SECOND

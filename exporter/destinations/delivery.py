@@ -220,7 +220,9 @@ class Courier:
                 for part in outbox.waiting_parts(connection, name, unit.trace_id):
                     buried += _bury_below(connection, part, lost)
             health.delivered(connection, name, now, refused=buried, requests=1)
-        log.warning("dead_letter", destination=name, trace_id=unit.trace_id, spans=buried, reason=answer.reason)
+        log.warning(
+            "dead_letter", destination=name, trace_id=unit.trace_id, spans=buried, reason=answer.reason
+        )
 
     def _pause(self, units: Sequence[Unit], answer: Answer) -> bool:
         hold = answer.outcome is Outcome.HOLD

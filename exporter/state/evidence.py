@@ -41,7 +41,9 @@ def around(
     slack = skew + 2 * SECOND
     requests: list[VendorCall] = []
     neighbours: list[CallPrint] = []
-    for since, until in _merged([(call.started_at - slack, call.ended_at + slack + _SLOW_START) for call in calls]):
+    for since, until in _merged(
+        [(call.started_at - slack, call.ended_at + slack + _SLOW_START) for call in calls]
+    ):
         rows = connection.execute(
             "SELECT record FROM evidence WHERE at BETWEEN ? AND ? ORDER BY at, source, id", (since, until)
         )

@@ -61,9 +61,9 @@ _STEPS: tuple[str, ...] = (
     CREATE TABLE outbox (
         seq INTEGER PRIMARY KEY, destination TEXT NOT NULL, trace_id TEXT NOT NULL, part INTEGER NOT NULL,
         revision INTEGER NOT NULL, state TEXT NOT NULL,     -- ready | in_doubt | acked | dead
-        spans BLOB NOT NULL, span_count INTEGER NOT NULL, started_at INTEGER NOT NULL, ended_at INTEGER NOT NULL,
+        span_count INTEGER NOT NULL, started_at INTEGER NOT NULL, ended_at INTEGER NOT NULL,
         attempts INTEGER NOT NULL DEFAULT 0, next_at INTEGER NOT NULL, queued_at INTEGER NOT NULL,
-        acked_at INTEGER, reason TEXT,
+        acked_at INTEGER, reason TEXT, spans BLOB NOT NULL,    -- last: what stands behind a blob is slow to read
         UNIQUE (destination, trace_id, part)
     ) STRICT;
     CREATE INDEX outbox_next ON outbox (destination, state, next_at, seq);

@@ -107,6 +107,15 @@ def oldest_due(connection: sqlite3.Connection, now: Micros) -> Micros | None:
     return None if row[0] is None else int(row[0])
 
 
+def is_crowded(connection: sqlite3.Connection, limit: int) -> bool:
+    """True when more records than that wait to be read (again); cheap however many there are."""
+    row = connection.execute(
+        "SELECT count(*) FROM (SELECT 1 FROM records INDEXED BY records_due WHERE state IN ('pending', 'watched') LIMIT ?)",
+        (limit + 1,),
+    ).fetchone()
+    return int(row[0]) > limit
+
+
 def due_count(connection: sqlite3.Connection) -> int:
     """Records that wait to be read for the first time."""
     return int(

@@ -49,13 +49,23 @@ def _traces(count: int) -> list[AssessedTrace]:
             message = chat_message(id=f"926fdc0f-111e-439f-b6c5-{tail}", created_at=T0 + number * SECOND)
             rows.append(message_rows(message))
             continue
-        run = run_row(id=f"8e1b41b1-cc7b-4002-8486-{tail}", created_at=T0 + number * SECOND, finished_at=T0 + number * SECOND + 900_000)
+        run = run_row(
+            id=f"8e1b41b1-cc7b-4002-8486-{tail}",
+            created_at=T0 + number * SECOND,
+            finished_at=T0 + number * SECOND + 900_000,
+        )
         nodes = [
-            with_changes(row, id=f"10000000-0000-4000-8{index:03x}-{tail}", workflow_run_id=run.id, created_at=run.created_at + index * 10_000, finished_at=run.created_at + index * 10_000 + 5000)
+            with_changes(
+                row,
+                id=f"10000000-0000-4000-8{index:03x}-{tail}",
+                workflow_run_id=run.id,
+                created_at=run.created_at + index * 10_000,
+                finished_at=run.created_at + index * 10_000 + 5000,
+            )
             for index, row in enumerate((node(1, "start"), llm(2), llm(3), node(4, "end")))
         ]
         rows.append(run_rows(*nodes, run=run))
-    read = readings.read([assemble(item) for item in rows], [], [], config.CompareSettings(), evidence_expected=False)  # type: ignore[call-arg]
+    read = readings.read([assemble(item) for item in rows], [], [], config.CompareSettings())  # type: ignore[call-arg]
     return [item.assessed for item in read]
 
 
@@ -74,7 +84,17 @@ class Bench:
         for assessed in traces:
             spans = self.destination.render(assessed)
             trace = assessed.trace
-            parcels.append(Parcel(self.destination.name, trace.trace_id, revision, otlp.frame(spans), len(spans), trace.started_at, trace.ended_at))
+            parcels.append(
+                Parcel(
+                    self.destination.name,
+                    trace.trace_id,
+                    revision,
+                    otlp.frame(spans),
+                    len(spans),
+                    trace.started_at,
+                    trace.ended_at,
+                )
+            )
         with self.store.transaction("queue") as connection:
             outbox.put(connection, parcels, self.clock())
 
@@ -105,16 +125,27 @@ class Bench:
 def bench(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Bench]:
     if request.param == "langsmith":
         twin: Twin = LangSmithTwin()
-        wanted: dict[str, Any] = {"kind": "langsmith", "api_key": langsmith_twin.API_KEY, "requests_per_second": 5000}
+        wanted: dict[str, Any] = {
+            "kind": "langsmith",
+            "api_key": langsmith_twin.API_KEY,
+            "requests_per_second": 5000,
+        }
     else:
         twin = LangfuseTwin(mode="legacy" if request.param.endswith("legacy") else "events_only")
-        wanted = {"kind": "langfuse", "public_key": langfuse_twin.PUBLIC_KEY, "secret_key": langfuse_twin.SECRET_KEY, "max_spans": 100}
+        wanted = {
+            "kind": "langfuse",
+            "public_key": langfuse_twin.PUBLIC_KEY,
+            "secret_key": langfuse_twin.SECRET_KEY,
+            "max_spans": 100,
+        }
     with twin:
         wanted |= {"endpoint": twin.url, "confirm_after": "2s"}
         settings = config.load(Path(os.devnull), {}, {"destinations": [wanted]}).settings
         store, clock = Store(tmp_path / "s.db"), Clock()
         destination = registry.build(settings)[0]
-        yield Bench(store, twin, clock, destination, Courier(store, destination, settings.destinations[0], clock))
+        yield Bench(
+            store, twin, clock, destination, Courier(store, destination, settings.destinations[0], clock)
+        )
         store.close()
 
 
@@ -247,11 +278,18 @@ def test_other_failures_are_tried_again(bench: Bench, fault: str) -> None:
 
 def test_wrong_keys_hold_the_queue_and_say_so(tmp_path: Path) -> None:
     with LangfuseTwin() as twin:
-        wanted = {"kind": "langfuse", "public_key": "pk", "secret_key": "sk-very-secret", "endpoint": twin.url}
+        wanted = {
+            "kind": "langfuse",
+            "public_key": "pk",
+            "secret_key": "sk-very-secret",
+            "endpoint": twin.url,
+        }
         settings = config.load(Path(os.devnull), {}, {"destinations": [wanted]}).settings
         store, clock = Store(tmp_path / "s.db"), Clock()
         destination = registry.build(settings)[0]
-        bench = Bench(store, twin, clock, destination, Courier(store, destination, settings.destinations[0], clock))
+        bench = Bench(
+            store, twin, clock, destination, Courier(store, destination, settings.destinations[0], clock)
+        )
         bench.queue(_traces(3))
         bench.deliver(T0 + 120 * SECOND)
         assert bench.delivery().hold is not None

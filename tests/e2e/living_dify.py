@@ -61,5 +61,9 @@ def living_dify() -> Iterator[str]:
         with psycopg.connect(url) as connection:
             insert(connection, "tenants", [{"id": TENANT, "name": "Aurora"}])
             apps = ((CHAT_APP, "Support", "chat"), (FLOW_APP, "Report", "workflow"))
-            insert(connection, "apps", [{"id": id_, "tenant_id": TENANT, "name": name, "mode": mode} for id_, name, mode in apps])
+            insert(
+                connection,
+                "apps",
+                [{"id": id_, "tenant_id": TENANT, "name": name, "mode": mode} for id_, name, mode in apps],
+            )
         yield url

@@ -55,7 +55,9 @@ def _app(dify: str, twin: LangfuseTwin, tmp_path: Path, **settings: Any) -> App:
 
 def _traces(app: App) -> set[str]:
     with app.store.read() as connection:
-        return {document["trace_id"] for document in ledger.newest(connection, 100_000) if document["exported"]}
+        return {
+            document["trace_id"] for document in ledger.newest(connection, 100_000) if document["exported"]
+        }
 
 
 def _ids(*names: object) -> set[str]:
@@ -164,7 +166,11 @@ def test_rows_that_make_no_sense_are_exported_as_far_as_they_go(
         message("negative", created_at, message_tokens=-7),
         message("absurd", created_at, message_tokens=2_000_000_000),
         message("odd prompt", created_at, message={"not": "a list"}),
-        message("surrogate", created_at, message_metadata='{"retriever_resources": [{"dataset_id": "d", "content": "\\ud83d"}]}'),
+        message(
+            "surrogate",
+            created_at,
+            message_metadata='{"retriever_resources": [{"dataset_id": "d", "content": "\\ud83d"}]}',
+        ),
         message("unknown words", created_at, status="transcended", invoke_from="telepathy", app_mode="dream"),
         message("good", created_at),
     )
@@ -183,7 +189,11 @@ def test_a_fifty_megabyte_prompt_passes_in_bounded_pieces(
     dify: str, langfuse: LangfuseTwin, tmp_path: Path
 ) -> None:
     huge = "word " * 10_000_000
-    _commit(dify, message("huge", stamp(60), message=[{"role": "user", "text": huge}]), message("small", stamp(50)))
+    _commit(
+        dify,
+        message("huge", stamp(60), message=[{"role": "user", "text": huge}]),
+        message("small", stamp(50)),
+    )
     with _app(dify, langfuse, tmp_path) as app:
         report = app.run_once()
         with app.store.read() as connection:

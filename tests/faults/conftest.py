@@ -37,11 +37,15 @@ class Killable:
         file.unlink(missing_ok=True)
         assert self.process.stdin is not None
         assert self.process.stdout is not None
-        self.process.stdin.write(json.dumps({"settings": self.settings, "boundaries": str(file), **order}) + "\n")
+        self.process.stdin.write(
+            json.dumps({"settings": self.settings, "boundaries": str(file), **order}) + "\n"
+        )
         self.process.stdin.flush()
         answer: dict[str, Any] = json.loads(self.process.stdout.readline())
         lines = file.read_text("ascii").splitlines() if file.exists() else []
-        self.boundaries = [(line.split("\t")[0], int(line.split("\t")[1])) for line in lines if line.count("\t") == 1]
+        self.boundaries = [
+            (line.split("\t")[0], int(line.split("\t")[1])) for line in lines if line.count("\t") == 1
+        ]
         return answer
 
     def spans(self) -> dict[str, list[str]]:
@@ -51,7 +55,9 @@ class Killable:
             found = ledger.newest(connection, 100_000)
         store.close()
         return {
-            trace["trace_id"]: [step["span_id"] for step in trace["steps"]] for trace in found if trace["exported"]
+            trace["trace_id"]: [step["span_id"] for step in trace["steps"]]
+            for trace in found
+            if trace["exported"]
         }
 
     def forget(self) -> None:

@@ -35,7 +35,9 @@ def test_killed_at_every_durable_boundary_nothing_is_lost_or_doubled(
     seen: dict[str, int] = {}
     for name, occurrence in killable.boundaries:
         seen[name] = max(seen.get(name, 0), occurrence)
-    assert {"after discovered", "before page", "after sending", "before answered", "after confirmed"} <= set(seen)
+    assert {"after discovered", "before page", "after sending", "before answered", "after confirmed"} <= set(
+        seen
+    )
     for name, last in sorted(seen.items()):
         for occurrence in sorted({1, (last + 1) // 2, last}):
             killable.forget()

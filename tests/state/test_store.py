@@ -31,9 +31,14 @@ def test_what_a_transaction_stored_is_there_after_reopening(tmp_path: Path) -> N
 
 def test_a_failed_transaction_leaves_nothing(tmp_path: Path) -> None:
     store = Store(tmp_path / "s.db")
-    with pytest.raises(RuntimeError), store.transaction("t") as connection:
-        records.meet(connection, [REF], 7)
-        raise RuntimeError
+
+    def fail() -> None:
+        with store.transaction("t") as connection:
+            records.meet(connection, [REF], 7)
+            raise RuntimeError
+
+    with pytest.raises(RuntimeError):
+        fail()
     with store.read() as connection:
         assert records.counts(connection) == {}
 

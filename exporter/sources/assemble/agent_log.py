@@ -15,6 +15,7 @@ from exporter.model import Call, Micros, Status, Step, StepKind
 from exporter.sources.assemble.node_call import call_of
 from exporter.sources.assemble.parsing import (
     Json,
+    inner_object,
     parse_object,
     provider_name,
     text_of,
@@ -46,7 +47,7 @@ def agent_steps(
 def _call(rows: TraceRows, node: NodeRow, step: Step, metadata: Json, notes: list[str]) -> Call:
     inputs = parse_object(node.inputs, "agent node's inputs", notes)
     outputs = parse_object(node.outputs, "agent node's outputs", notes)
-    model = inputs.get("model") if isinstance(inputs.get("model"), dict) else {}
+    model = inner_object(inputs.get("model"))
     recorded = usage_recorded(outputs.get("usage"), "node.outputs.usage", notes)
     if recorded is None:
         recorded = usage_recorded(
@@ -124,8 +125,8 @@ def _entry_step(
 ) -> Step:
     label = str(entry.get("label") or f"entry {number + 1}")
     started, ended = (_placed(agent, moment, origin) for moment in times)
-    metadata = entry.get("metadata") if isinstance(entry.get("metadata"), dict) else {}
-    data = entry.get("data") if isinstance(entry.get("data"), dict) else {}
+    metadata = inner_object(entry.get("metadata"))
+    data = inner_object(entry.get("data"))
     total = token_count(metadata.get("total_tokens"), "agent log's total_tokens", notes)
     is_tool = label.startswith("CALL ")
     failed = bool(entry.get("error")) or entry.get("status") == "error"
@@ -145,7 +146,7 @@ def _entry_step(
 
 
 def _times(entry: dict[str, Any]) -> tuple[float | None, float | None]:
-    metadata = entry.get("metadata") if isinstance(entry.get("metadata"), dict) else {}
+    metadata = inner_object(entry.get("metadata"))
     start, end = metadata.get("started_at"), metadata.get("finished_at")
     return (
         float(start) if isinstance(start, int | float) else None,

@@ -13,6 +13,8 @@ import orjson
 from exporter import ids
 from exporter.model import Call, Micros, PromptMessage, Recorded, Status, Step, StepKind, Tokens, ToolCall
 from exporter.sources.assemble.parsing import (
+    Json,
+    inner_object,
     money,
     parse_object,
     provider_name,
@@ -20,6 +22,9 @@ from exporter.sources.assemble.parsing import (
     token_count,
 )
 from exporter.sources.rows import MessageRow, ThoughtRow, TraceRows
+
+Round = tuple[tuple[PromptMessage, ...] | None, tuple[ToolCall, ...]]
+"""The prompt of a round, as far as it was kept, and the tool calls the model answered with."""
 
 
 def rounds(
@@ -121,18 +126,16 @@ def _recorded(thought: ThoughtRow, message: Recorded, notes: list[str]) -> tuple
     return Recorded(tokens, "message_agent_thoughts", tokens.total, cost), None
 
 
-def _prompts(
-    prompt: tuple[PromptMessage, ...] | None, count: int
-) -> list[tuple[tuple[PromptMessage, ...] | None, tuple[ToolCall, ...]]]:
+def _prompts(prompt: tuple[PromptMessage, ...] | None, count: int) -> list[Round]:
     """Per round: the prompt that was sent and the tool calls the model answered with, as far as they were kept."""
-    unknown: list[tuple[tuple[PromptMessage, ...] | None, tuple[ToolCall, ...]]] = [(None, ())] * count
+    unknown: list[Round] = [(None, ())] * count
     if prompt is None:
         return unknown
     asking = [place for place, item in enumerate(prompt) if item.role == "assistant" and item.tool_calls]
     last_user = max((place for place, item in enumerate(prompt) if item.role == "user"), default=-1)
     mine = [place for place in asking if place > last_user]
     if len(mine) == count - 1 or len(mine) == count:
-        known = [(prompt[:place], prompt[place].tool_calls) for place in mine]
+        known: list[Round] = [(prompt[:place], prompt[place].tool_calls) for place in mine]
         return [*known, (prompt, ())][:count]
     unknown[-1] = (prompt, ())
     return unknown
@@ -156,7 +159,7 @@ def _tool_steps(row: MessageRow, thought: ThoughtRow, until: Micros, notes: list
     results = parse_object(thought.observation, "message_agent_thoughts.observation", [])
     steps: list[Step] = []
     for number, name in reversed(list(enumerate(names))):
-        meta = metas.get(name) if isinstance(metas.get(name), dict) else {}
+        meta = inner_object(metas.get(name))
         lasted = seconds_to_micros(meta.get("time_cost")) or 0
         started = max(thought.created_at, until - lasted)
         error = meta.get("error")
@@ -179,7 +182,7 @@ def _tool_steps(row: MessageRow, thought: ThoughtRow, until: Micros, notes: list
     return _in_order(steps)
 
 
-def _tool_facts(meta: dict[str, object]) -> tuple[tuple[str, str], ...]:
+def _tool_facts(meta: Json) -> tuple[tuple[str, str], ...]:
     config = meta.get("tool_config")
     if not isinstance(config, dict):
         return ()

@@ -47,6 +47,11 @@ def parse_object(text: str | None, what: str, notes: list[str]) -> Json:
     return value
 
 
+def inner_object(value: object) -> Json:
+    """A JSON object inside another one, or an empty one."""
+    return value if isinstance(value, dict) else EMPTY
+
+
 def token_count(value: object, what: str, notes: list[str]) -> int | None:
     """A token number that can be one: a whole number from 0 up to `ABSURD_TOKENS`."""
     if value is None or isinstance(value, bool):

@@ -1,0 +1,68 @@
+# What can be done with this folder: `make help`. Everything runs in .venv, made from a plain Python 3.11 or newer.
+
+ifndef PYTHON
+PYTHON := $(shell for p in python3.13 python3.12 python3.11 python3 python; do \
+	$$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && { echo $$p; break; }; done)
+endif
+
+VENV ?= .venv
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip --quiet --disable-pip-version-check --no-input
+PACKAGING := pyproject.toml requirements.lock
+
+# Arguments for the program a target runs: make demo ARGS=--once, make test ARGS="tests/local -k exact".
+ARGS ?=
+# The scripts that `make bench` runs.
+BENCH ?= $(sort $(wildcard bench/*.py))
+# Tests of one file stay on one worker, so that they share their database server.
+WORKERS ?= auto
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test lint format bench lock clean
+
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+demo: $(VENV)/.demo ## replay recorded Dify traffic into a local page (ARGS=--once to end by itself)
+	@$(BIN)/dify-exporter demo $(ARGS)
+
+test: $(VENV)/.dev ## run all tests
+	@$(BIN)/python -m pytest -q -n $(WORKERS) --dist loadfile $(ARGS)
+
+lint: $(VENV)/.dev ## ruff and mypy
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
+	@$(BIN)/mypy --strict exporter
+
+format: $(VENV)/.dev ## let ruff lay out the code
+	@$(BIN)/ruff check --fix .
+	@$(BIN)/ruff format .
+
+bench: $(VENV)/.dev ## measure the published numbers (BENCH=bench/one.py for one of them)
+	@for script in $(BENCH); do echo "== $$script"; $(BIN)/python $$script $(ARGS) || exit 1; done
+
+lock: $(VENV)/.uv ## work out requirements.lock again for Python 3.11 to 3.13
+	@{ echo "# Versions for Python 3.11 to 3.13, worked out by 'make lock'; used as constraints: pip install -c requirements.lock .[demo]"; \
+	   $(VENV)/.uv/bin/uv pip compile --quiet --universal --python-version 3.11 --all-extras --upgrade \
+	   --no-header --no-annotate pyproject.toml; } > requirements.lock.new
+	@mv requirements.lock.new requirements.lock
+
+clean: ## remove the environment and caches
+	@rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache dist build
+
+$(BIN)/python:
+	@test -n "$(PYTHON)" || { echo "No Python 3.11 or newer found. Name one: make PYTHON=/path/to/python3.12"; exit 1; }
+	@echo "Setting up $(VENV) with $(PYTHON) (once) ..."
+	@$(PYTHON) -m venv $(VENV)
+
+$(VENV)/.demo: $(BIN)/python $(PACKAGING)
+	@$(PIP) install --constraint requirements.lock --editable '.[demo]'
+	@touch $@
+
+$(VENV)/.dev: $(BIN)/python $(PACKAGING)
+	@$(PIP) install --constraint requirements.lock --editable '.[demo,dev]'
+	@touch $@ $(VENV)/.demo
+
+$(VENV)/.uv: | $(BIN)/python
+	@$(BIN)/python -m venv $@
+	@$@/bin/python -m pip --quiet --disable-pip-version-check install uv

@@ -1,0 +1,1 @@
+"""Comparing the three readings of a call: findings with amounts, and the verdict."""

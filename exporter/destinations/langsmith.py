@@ -1,0 +1,170 @@
+"""LangSmith: OTLP in with explicit run ids, runs query out.
+
+One run id that is there already makes the whole request a 409, so a request holds one trace. A 200 is an entry in a
+queue. Nothing is replaced: the first write of a run stays.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+import orjson
+
+from exporter.config import ContentSettings, DestinationSettings
+from exporter.destinations import platform
+from exporter.destinations.answers import export
+from exporter.destinations.base import Answer, Checked, Confirmation, Limits, Unit
+from exporter.destinations.http import Http, Reply, shown_address
+from exporter.errors import Misconfigured, Unreachable
+from exporter.model import AssessedTrace
+from exporter.spans import otlp
+from exporter.spans.content import content
+from exporter.spans.langsmith import RUN_ID, LangSmithProjector
+
+CLOUD = "https://api.smith.langchain.com"
+_PATHS = ("/v1/traces", "/otel")
+_REQUESTS_PER_SECOND = 25.0  # the strictest documented class is 2000 a minute
+_ASKED_AT_ONCE = 100  # the most that /runs/query returns on one page
+
+
+class LangSmith:
+    """One LangSmith project."""
+
+    kind = "langsmith"
+    replaces = False
+
+    def __init__(
+        self, settings: DestinationSettings, content_settings: ContentSettings, resource: Mapping[str, str]
+    ) -> None:
+        self.name = settings.name
+        self.limits: Limits = platform.limits(settings, 1, _REQUESTS_PER_SECOND)
+        self.confirmation = platform.confirmation(settings, Confirmation.READ_BACK)
+        self._api = platform.base_address(settings.endpoint or CLOUD, *_PATHS)
+        self._http = Http(_headers(settings), settings.timeout)
+        self._envelope = platform.envelope(resource)
+        by_span = None if settings.project.isascii() else settings.project  # a header cannot spell it
+        self._projector = LangSmithProjector(content(content_settings), by_span)
+        self._project_name = settings.project
+        self._project_id: str | None = None
+
+    def render(self, trace: AssessedTrace) -> list[bytes]:
+        """The trace's spans in the LangSmith dialect, root first."""
+        return self._projector(trace)
+
+    def send(self, units: Sequence[Unit]) -> Answer:
+        """One request; DUPLICATE when LangSmith holds one of its runs already."""
+        return export(
+            self._http, f"{self._api}/otel/v1/traces", self._envelope.request(units), duplicate_status=409
+        )
+
+    def missing(self, units: Sequence[Unit]) -> set[int] | None:
+        """Units of which a run is not there; None when LangSmith cannot be asked."""
+        wanted = {unit.seq: _run_ids(unit) for unit in units}
+        try:
+            project_id = self._find_project()
+            held = (
+                set[str]()
+                if project_id is None
+                else self._held(project_id, [i for ids in wanted.values() for i in ids])
+            )
+        except _CannotAsk:
+            return None
+        return {seq for seq, ids in wanted.items() if not held.issuperset(ids)}
+
+    def check(self) -> list[Checked]:
+        """Version of the server, then whether the key may see the project."""
+        hint = "set endpoint to the API address of your LangSmith (LANGSMITH_ENDPOINT)"
+        try:
+            info = self._answer(self._http.get(f"{self._api}/info"))
+        except (Unreachable, Misconfigured, _CannotAsk) as error:
+            return [Checked("address", False, str(error), hint)]
+        version = info.get("version") if isinstance(info, dict) else None
+        if not version:
+            return [Checked("address", False, "no LangSmith version in the answer", hint)]
+        return [
+            Checked("address", True, f"LangSmith {version} at {shown_address(self._api)}"),
+            self._check_key(),
+        ]
+
+    def link(self, trace_id: str) -> str | None:
+        """A run's page needs the organisation's id and the run id, which the trace id does not give: always None."""
+        return None
+
+    def _check_key(self) -> Checked:
+        try:
+            project_id = self._find_project()
+        except _CannotAsk as error:
+            hint = "set api_key to a key of the workspace; a key of an organisation needs workspace as well"
+            return Checked("key", False, str(error), hint)
+        seen = f"project {self._project_name}"
+        return Checked("key", True, seen if project_id else f"{seen} (will be made by the first trace)")
+
+    def _find_project(self) -> str | None:
+        """The project's id, None while the project does not exist; it is made by the first trace."""
+        if self._project_id is None:
+            found = self._ask("GET", "/sessions", {"name": self._project_name, "limit": "1"})
+            if isinstance(found, list) and found:
+                self._project_id = str(found[0]["id"])
+        return self._project_id
+
+    def _held(self, project_id: str, run_ids: Sequence[str]) -> set[str]:
+        held: set[str] = set()
+        for start in range(0, len(run_ids), _ASKED_AT_ONCE):
+            asked = list(run_ids[start : start + _ASKED_AT_ONCE])
+            question: dict[str, Any] = {
+                "session": [project_id],
+                "id": asked,
+                "select": ["id"],
+                "limit": _ASKED_AT_ONCE,
+            }
+            for run in self._pages(question):
+                held.add(str(run.get("id")))
+        return held
+
+    def _pages(self, question: dict[str, Any]) -> Iterator[dict[str, Any]]:
+        while True:
+            answer = self._ask("POST", "/runs/query", question)
+            if not isinstance(answer, dict):
+                raise _CannotAsk("the answer to a read is not a JSON object")
+            yield from answer.get("runs") or ()
+            cursor = (answer.get("cursors") or {}).get("next")
+            if not cursor:
+                return
+            question = {**question, "cursor": cursor}
+
+    def _ask(self, method: str, path: str, what: Mapping[str, Any]) -> Any:
+        try:
+            reply = (
+                self._http.get(self._api + path, what)
+                if method == "GET"
+                else self._http.query(self._api + path, orjson.dumps(what))
+            )
+        except (Unreachable, Misconfigured) as error:
+            raise _CannotAsk(str(error)) from error
+        return self._answer(reply)
+
+    def _answer(self, reply: Reply) -> Any:
+        if reply.status != 200:
+            raise _CannotAsk(f"HTTP {reply.status} when reading")
+        try:
+            return orjson.loads(reply.body)
+        except orjson.JSONDecodeError as error:
+            raise _CannotAsk("the answer to a read is not JSON") from error
+
+
+class _CannotAsk(Exception):
+    """LangSmith does not answer the question now."""
+
+
+def _headers(settings: DestinationSettings) -> dict[str, str]:
+    headers = {**platform.extra_headers(settings), "x-api-key": settings.api_key.get_secret_value()}
+    if settings.project.isascii():
+        headers["Langsmith-Project"] = settings.project
+    if settings.workspace:
+        headers["X-Tenant-Id"] = settings.workspace
+    return headers
+
+
+def _run_ids(unit: Unit) -> list[str]:
+    return [otlp.text_attributes(otlp.parse(span), (RUN_ID,))[RUN_ID] for span in otlp.split(unit.spans)]

@@ -1,0 +1,122 @@
+"""What `dify-exporter check` says of the database: every step by itself, and how to mend what is wrong."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import sqlalchemy as sa
+
+from exporter.config import DifySettings, masked_url
+from exporter.destinations.base import Checked
+from exporter.errors import ExporterError
+from exporter.sources.connection import connect, reading
+from exporter.sources.cursor import Moment
+from exporter.sources.describe import described, runs_are_elsewhere, server_words, version_words
+from exporter.sources.discovery import streams
+from exporter.sources.postgresql import Catalogue, grants, read_catalogue, read_moment
+from exporter.sources.schema import (
+    ALL_TABLES,
+    Schema,
+    absent_tables,
+    forbidden_tables,
+    judge,
+    wanted_tables,
+)
+from exporter.sources.tables import table
+from exporter.sources.timestamps import to_micros
+
+
+def check_source(dify: DifySettings) -> list[Checked]:
+    """One line per thing tested; stops at the first that makes the next ones meaningless. Raises nothing of its own."""
+    try:
+        engine = connect(dify.database)
+    except ExporterError as error:
+        return [_failed("database", error)]
+    try:
+        return list(_checks(engine, dify))
+    finally:
+        engine.dispose()
+
+
+def _checks(engine: sa.Engine, dify: DifySettings) -> Iterator[Checked]:
+    address = masked_url(engine.url.set(drivername="postgresql").render_as_string(hide_password=True))
+    yield Checked("database", True, f"connected to {address}")
+    try:
+        with reading(engine, "looking at Dify's tables") as connection:
+            catalogue = read_catalogue(connection, dify.database.schema_name, ALL_TABLES)
+            yield from _shape(catalogue)
+            if not absent_tables(catalogue) and not forbidden_tables(catalogue):
+                yield from _content(connection, judge(catalogue))
+    except ExporterError as error:
+        yield _failed("database", error)
+
+
+def _shape(catalogue: Catalogue) -> Iterator[Checked]:
+    absent = absent_tables(catalogue)
+    if absent:
+        hint = "check the database name in dify.database.url (usually dify) and dify.database.schema"
+        yield Checked("Dify tables", False, f"schema {catalogue.schema} has no {', '.join(absent)}", hint)
+        return
+    forbidden = forbidden_tables(catalogue)
+    wanted = wanted_tables(catalogue)
+    unread = [name for name in wanted if name not in catalogue.readable]
+    grant = grants(catalogue.schema, catalogue.server.role, wanted)
+    if forbidden or unread:
+        what = f"role {catalogue.server.role} may not read {', '.join(dict.fromkeys([*forbidden, *unread]))}"
+        yield Checked("permissions", not forbidden, what, f"as the owner run: {grant}")
+    else:
+        yield Checked(
+            "permissions", True, f"role {catalogue.server.role} may read all {len(wanted)} tables"
+        )
+    yield _read_only(catalogue)
+
+
+def _read_only(catalogue: Catalogue) -> Checked:
+    server = catalogue.server
+    if not server.is_superuser and not catalogue.writable:
+        return Checked("read-only role", True, f"role {server.role} cannot write")
+    wanted = grants(catalogue.schema, "dify_exporter", wanted_tables(catalogue))
+    hint = f"safer: CREATE ROLE dify_exporter LOGIN PASSWORD '…'; {wanted}"
+    return Checked(
+        "read-only role", True, f"role {server.role} could write (we open read-only transactions only)", hint
+    )
+
+
+def _content(connection: sa.Connection, schema: Schema) -> Iterator[Checked]:
+    yield Checked("server", True, server_words(schema))
+    yield Checked("Dify version", True, version_words(schema))
+    if runs_are_elsewhere(connection, schema):
+        hint = "set Dify's CORE_WORKFLOW_EXECUTION_REPOSITORY (and …NODE_EXECUTION…) back to the database"
+        yield Checked("runs", False, "workflow_runs is empty although messages name runs", hint)
+    for name, words in described(connection, schema, streams(schema)):
+        if name in ("missing", "index", "late rows"):
+            yield Checked(name, True, words)
+    yield _newest(connection, schema)
+
+
+def _newest(connection: sa.Connection, schema: Schema) -> Checked:
+    """The age of the newest record, where an index finds it."""
+    moment = read_moment(connection, schema.server.snapshot_functions)
+    found = []
+    for name in ("messages", "workflow_runs"):
+        if schema.has_index(name, "created_at"):
+            rows = table(schema, name)
+            newest = connection.execute(sa.select(sa.func.max(rows.c.created_at))).scalar_one()
+            found.append(
+                f"{name} {_age(moment, to_micros(newest))}" if newest is not None else f"{name} empty"
+            )
+    return Checked("newest record", True, ", ".join(found) or "unknown: no index finds it")
+
+
+def _age(moment: Moment, created_at: int) -> str:
+    seconds = (moment.now - created_at) // 1_000_000
+    if seconds < 0:
+        return f"{-seconds} s in the future"
+    for unit, size in (("d", 86_400), ("h", 3600), ("min", 60)):
+        if seconds >= 2 * size:
+            return f"{seconds // size} {unit} ago"
+    return f"{seconds} s ago"
+
+
+def _failed(name: str, error: ExporterError) -> Checked:
+    return Checked(name, False, str(error), error.hint)

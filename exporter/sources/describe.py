@@ -1,0 +1,67 @@
+"""What is known of the database, in words: for `status`, `check` and the log line at start."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+
+import sqlalchemy as sa
+
+from exporter.sources.discovery import Stream
+from exporter.sources.links import can_link
+from exporter.sources.schema import Schema
+from exporter.sources.tables import table
+
+_RECENT = 1000
+
+
+def described(
+    connection: sa.Connection, schema: Schema, streams: Mapping[str, Stream]
+) -> Iterator[tuple[str, str]]:
+    """(name, words) pairs, most important first."""
+    yield "Dify", version_words(schema)
+    yield "server", server_words(schema)
+    yield from (("missing", words) for words in schema.missing)
+    for name, stream in streams.items():
+        if not stream.is_indexed:
+            yield (
+                "index",
+                f"no index orders {name} by time: finding new ones scans their table, and is done less often",
+            )
+    if not can_link(schema):
+        yield "index", "workflow_runs has no index by created_at: workflow tools are not linked to their runs"
+    if schema.server.snapshot_functions is None:
+        yield (
+            "late rows",
+            "the server shows no snapshots: rows committed later than dify.overlap are not found",
+        )
+    if runs_are_elsewhere(connection, schema):
+        yield (
+            "runs",
+            "workflow_runs is empty although messages name runs: Dify keeps them elsewhere (log service?)",
+        )
+
+
+def version_words(schema: Schema) -> str:
+    """`1.12.0–1.12.1 (migration 788d3099ae3a)`."""
+    return f"{schema.version} (migration {', '.join(schema.heads) or 'unknown'})"
+
+
+def server_words(schema: Schema) -> str:
+    """Server version, primary or standby, our role."""
+    server = schema.server
+    place = "hot standby" if server.is_standby else "primary"
+    rights = " (superuser; a role that may only read is enough)" if server.is_superuser else ""
+    return f"PostgreSQL {server.version}, {place}, as role {server.role}{rights}"
+
+
+def runs_are_elsewhere(connection: sa.Connection, schema: Schema) -> bool:
+    """Dify can keep its executions outside of the database; then the tables exist and are empty."""
+    runs, messages = table(schema, "workflow_runs"), table(schema, "messages")
+    if connection.execute(sa.select(sa.exists(sa.select(runs.c.id)))).scalar_one():
+        return False
+    if "workflow_run_id" not in messages.c or not schema.has_index("messages", "created_at"):
+        return False
+    recent = (
+        sa.select(messages.c.workflow_run_id).order_by(messages.c.created_at.desc()).limit(_RECENT).subquery()
+    )
+    return bool(connection.execute(sa.select(sa.func.count(recent.c.workflow_run_id))).scalar_one())

@@ -1,0 +1,128 @@
+"""Everything only PostgreSQL has: its catalogue, its snapshots, array parameters. No other module speaks a dialect.
+
+A second database means a second module with these names. The catalogue is asked instead of information_schema
+because that one hides what we may not read, so that "missing" and "not granted" would look the same.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import sqlalchemy as sa
+
+from exporter.sources.cursor import Moment
+from exporter.sources.timestamps import to_micros
+
+
+@dataclass(frozen=True, slots=True)
+class Server:
+    """The server and our role in it. `snapshot_functions` is the prefix of the family it has, None for none."""
+
+    version: str
+    is_standby: bool
+    role: str
+    is_superuser: bool
+    can_use_schema: bool
+    snapshot_functions: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Catalogue:
+    """What is there: all columns by table, the readable ones among them, tables we could write to, and indexes as
+    (table, columns). Partial indexes are left out."""
+
+    schema: str
+    columns: Mapping[str, frozenset[str]]
+    readable: Mapping[str, frozenset[str]]
+    writable: frozenset[str]
+    indexes: frozenset[tuple[str, tuple[str, ...]]]
+    heads: tuple[str, ...]
+    server: Server
+
+
+_SERVER = sa.text("""
+    SELECT current_setting('server_version'), pg_catalog.pg_is_in_recovery(), current_user::text,
+           coalesce((SELECT rolsuper FROM pg_catalog.pg_roles WHERE rolname = current_user), false),
+           coalesce((SELECT pg_catalog.has_schema_privilege(oid, 'USAGE') FROM pg_catalog.pg_namespace
+                     WHERE nspname = :schema), false),
+           (SELECT CASE WHEN bool_or(proname = 'pg_current_snapshot') THEN 'pg_' ELSE min('txid_') END
+            FROM pg_catalog.pg_proc WHERE proname IN ('pg_current_snapshot', 'txid_current_snapshot'))
+""")
+
+_COLUMNS = sa.text("""
+    SELECT c.relname::text, a.attname::text, pg_catalog.has_column_privilege(c.oid, a.attnum, 'SELECT'),
+           pg_catalog.has_table_privilege(c.oid, 'INSERT')
+    FROM pg_catalog.pg_class c
+    JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
+    JOIN pg_catalog.pg_attribute a ON a.attrelid = c.oid
+    WHERE n.nspname = :schema AND c.relname = ANY (:tables) AND c.relkind IN ('r', 'p', 'v', 'm', 'f')
+      AND a.attnum > 0 AND NOT a.attisdropped
+""")
+
+_INDEXES = sa.text("""
+    SELECT c.relname::text, ARRAY(SELECT pg_catalog.pg_get_indexdef(i.indexrelid, k, true)
+                                  FROM pg_catalog.generate_series(1, i.indnkeyatts) k ORDER BY k)
+    FROM pg_catalog.pg_index i
+    JOIN pg_catalog.pg_class c ON c.oid = i.indrelid
+    JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
+    WHERE n.nspname = :schema AND c.relname = ANY (:tables) AND i.indisvalid AND i.indpred IS NULL
+""")
+
+
+def read_catalogue(connection: sa.Connection, schema: str, tables: tuple[str, ...]) -> Catalogue:
+    """The shape of these tables as far as they exist, whatever we may read of them."""
+    named = {"schema": schema, "tables": list(tables)}
+    server = Server(*connection.execute(_SERVER, {"schema": schema}).one())
+    columns: dict[str, set[str]] = {}
+    readable: dict[str, set[str]] = {}
+    writable: set[str] = set()
+    for table, column, can_read, can_write in connection.execute(_COLUMNS, named):
+        columns.setdefault(table, set()).add(column)
+        if can_read and server.can_use_schema:
+            readable.setdefault(table, set()).add(column)
+        if can_write:
+            writable.add(table)
+    indexes = frozenset((table, tuple(keys)) for table, keys in connection.execute(_INDEXES, named))
+    heads: tuple[str, ...] = ()
+    if "version_num" in readable.get("alembic_version", ()):
+        alembic = sa.table("alembic_version", sa.column("version_num"), schema=schema)
+        heads = tuple(sorted(connection.execute(sa.select(alembic.c.version_num)).scalars()))
+    return Catalogue(schema, _frozen(columns), _frozen(readable), frozenset(writable), indexes, heads, server)
+
+
+def _frozen(names: dict[str, set[str]]) -> dict[str, frozenset[str]]:
+    return {table: frozenset(columns) for table, columns in names.items()}
+
+
+def read_moment(connection: sa.Connection, snapshot_functions: str | None) -> Moment:
+    """The server's clock and the bounds of this transaction's snapshot. Works on a hot standby too."""
+    if snapshot_functions is None:
+        now = connection.execute(sa.text("SELECT clock_timestamp() AT TIME ZONE 'UTC'")).scalar_one()
+        return Moment(to_micros(now))
+    prefix = {"pg_": "pg_snapshot", "txid_": "txid_snapshot"}[snapshot_functions]
+    now, xmin, xmax = connection.execute(
+        sa.text(f"""
+            SELECT clock_timestamp() AT TIME ZONE 'UTC', {prefix}_xmin(taken.s)::text, {prefix}_xmax(taken.s)::text
+            FROM (SELECT {snapshot_functions}current_snapshot() AS s) AS taken
+        """)
+    ).one()
+    return Moment(to_micros(now), int(xmin), int(xmax))
+
+
+def one_of(column: sa.ColumnElement[Any], parameter: str) -> sa.ColumnElement[bool]:
+    """`column` (a uuid) is one of the ids in the list parameter. One statement text for any number of ids."""
+    ids = sa.bindparam(parameter, type_=sa.ARRAY(sa.Text))
+    return column == sa.any_(sa.cast(ids, sa.ARRAY(sa.Uuid)))
+
+
+def grants(schema: str, role: str, tables: tuple[str, ...]) -> str:
+    """The statements that let `role` read these tables."""
+    listed = ", ".join(f"{_quoted(schema)}.{_quoted(table)}" for table in tables)
+    usage = f"GRANT USAGE ON SCHEMA {_quoted(schema)} TO {_quoted(role)};"
+    return f"{usage} GRANT SELECT ON {listed} TO {_quoted(role)};"
+
+
+def _quoted(name: str) -> str:
+    return '"' + name.replace('"', '""') + '"'

@@ -1,0 +1,157 @@
+"""The shape of this Dify's database: which tables and columns we may read, and what their absence costs.
+
+Dify's tables differ between releases and forks. Nothing here refuses a database for being unknown; it refuses one
+that is not Dify's, or whose rows we could only read in part without knowing it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+
+from exporter.errors import SourceRefused
+from exporter.sources.postgresql import Catalogue, Server, grants
+from exporter.sources.rows import MessageRow, NodeRow, RunRow, ThoughtRow
+from exporter.sources.versions import PROBED_TABLES, version_range
+
+
+def _fields(row_type: type, *not_columns: str) -> tuple[str, ...]:
+    return tuple(field.name for field in fields(row_type) if field.name not in not_columns)
+
+
+COLUMNS: dict[str, tuple[str, ...]] = {
+    "messages": (*_fields(MessageRow, "media"), "app_mode"),
+    "message_agent_thoughts": (*_fields(ThoughtRow, "tool_meta"), "tool_meta_str"),
+    "message_files": ("id", "message_id", "belongs_to"),
+    "workflow_runs": _fields(RunRow),
+    "workflow_node_executions": _fields(NodeRow, "offloaded"),
+    "workflow_node_execution_offload": ("node_execution_id", "type"),
+    "apps": ("id", "tenant_id", "name", "mode"),
+    "pipelines": ("id", "tenant_id", "name"),
+    "tenants": ("id", "name"),
+    "end_users": ("id", "session_id"),
+    "tool_workflow_providers": ("id", "app_id"),
+    "workflows": ("id", "tenant_id", "app_id", "version"),
+    "alembic_version": ("version_num",),
+}
+"""Every column we read, by table."""
+
+_ESSENTIAL: dict[str, frozenset[str]] = {
+    "messages": frozenset({"id", "app_id", "created_at"}),
+    "workflow_runs": frozenset({"id", "tenant_id", "app_id", "created_at"}),
+    "workflow_node_executions": frozenset(
+        {"id", "app_id", "created_at", "workflow_run_id", "triggered_from"}
+    ),
+    "apps": frozenset({"id", "tenant_id", "name", "mode"}),
+}
+"""Without these a database is not Dify's."""
+
+_SILENT = ("message_agent_thoughts", "message_files", "workflow_node_execution_offload")
+"""Where these exist they must be readable: without them token counts would be wrong and nothing would show it."""
+
+_COST = {
+    "pipelines": "knowledge pipelines have no name",
+    "tenants": "workspaces have no name",
+    "end_users": "end users have no session id",
+    "tool_workflow_providers": "workflow tools are not linked to their runs",
+    "workflows": "single-step debug runs may be slow to find",
+    "alembic_version": "the version is told from the tables alone",
+}
+
+_NEWER = {("messages", "app_mode"), ("pipelines", None), ("workflow_node_execution_offload", None)}
+"""Absent in older releases, and nothing is lost by that."""
+
+ALL_TABLES = tuple(sorted({*COLUMNS, *PROBED_TABLES}))
+
+
+@dataclass(frozen=True, slots=True)
+class Schema:
+    """What we work with: readable columns by table, indexes, version range, and what is missing, in words."""
+
+    name: str
+    columns: Mapping[str, frozenset[str]]
+    indexes: frozenset[tuple[str, tuple[str, ...]]]
+    version: str
+    heads: tuple[str, ...]
+    missing: tuple[str, ...]
+    server: Server
+
+    def has(self, table: str, *columns: str) -> bool:
+        """True when the table is readable with all these columns."""
+        return table in self.columns and self.columns[table].issuperset(columns)
+
+    def has_index(self, table: str, *leading: str) -> bool:
+        """True when an index of the table begins with these columns."""
+        return any(owner == table and keys[: len(leading)] == leading for owner, keys in self.indexes)
+
+
+def judge(catalogue: Catalogue) -> Schema:
+    """The schema to work with. Raises `SourceRefused` when it is not Dify's or not ours to read."""
+    absent = absent_tables(catalogue)
+    if absent:
+        raise SourceRefused(
+            f"this is not a Dify database: schema {catalogue.schema!r} has no {' and no '.join(absent)}",
+            "check the database name in dify.database.url (usually dify, not dify_plugin) and dify.database.schema",
+        )
+    forbidden = forbidden_tables(catalogue)
+    if forbidden:
+        raise SourceRefused(
+            f"role {catalogue.server.role!r} may not read {', '.join(forbidden)}",
+            f"as the owner run: {grants(catalogue.schema, catalogue.server.role, wanted_tables(catalogue))}",
+        )
+    return Schema(
+        catalogue.schema,
+        catalogue.readable,
+        catalogue.indexes,
+        version_range(catalogue.heads, catalogue.columns),
+        catalogue.heads,
+        tuple(_missing(catalogue)),
+        catalogue.server,
+    )
+
+
+def absent_tables(catalogue: Catalogue) -> list[str]:
+    """Essential tables (or their essential columns) that do not exist."""
+    absent = [table for table in _ESSENTIAL if table not in catalogue.columns]
+    return absent or [
+        f"{table}.{column}"
+        for table, needed in _ESSENTIAL.items()
+        for column in sorted(needed - catalogue.columns[table])
+    ]
+
+
+def forbidden_tables(catalogue: Catalogue) -> list[str]:
+    """Tables that exist and that we must be able to read but may not."""
+    needed = _ESSENTIAL | {
+        table: frozenset(COLUMNS[table]) for table in _SILENT if table in catalogue.columns
+    }
+    return [
+        table
+        for table, columns in needed.items()
+        if not (columns & catalogue.columns[table]) <= catalogue.readable.get(table, frozenset())
+        or table not in catalogue.readable
+    ]
+
+
+def wanted_tables(catalogue: Catalogue) -> tuple[str, ...]:
+    """All tables we read that exist here: what a role for us is best granted."""
+    return tuple(table for table in COLUMNS if table in catalogue.columns)
+
+
+def _missing(catalogue: Catalogue) -> list[str]:
+    found = []
+    for table, columns in COLUMNS.items():
+        readable = catalogue.readable.get(table)
+        if readable is None and (table in catalogue.columns or (table, None) not in _NEWER):
+            why = "is not granted" if table in catalogue.columns else "does not exist"
+            found.append(f"table {table} {why}: {_COST.get(table, 'what it holds is unknown')}")
+        if readable is None:
+            continue
+        gone = [
+            c
+            for c in columns
+            if c not in readable and (c in catalogue.columns[table] or (table, c) not in _NEWER)
+        ]
+        if gone:
+            found.append(f"{table} has no readable {', '.join(gone)}: unknown in every trace")
+    return found

@@ -1,0 +1,201 @@
+"""The LangSmith dialect: explicit run ids, usage as one object, everything of ours as metadata.
+
+LangSmith shows foreign attributes only under `langsmith.metadata.`, so all of ours carry that prefix. Thread and user
+are on every run, else thread totals miss its tokens. `langsmith.usage_metadata` replaces the flat usage attributes,
+which stay for servers that do not know it. An error is read from the exception event, not from the status.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import orjson
+
+from exporter.model import AssessedTrace, Assessment, Status, Step, StepKind, Trace, chosen
+from exporter.spans.attributes import Ours
+from exporter.spans.content import Content
+from exporter.spans.explain import explained_trace, sentences
+from exporter.spans.genai import call_operation, operation, provider_name, put_plain_usage, put_request
+from exporter.spans.langsmith_runs import Run, runs
+from exporter.spans.messages import chat_answer, chat_prompt, json_text
+from exporter.spans.otlp import (
+    CLIENT,
+    INTERNAL,
+    Add,
+    begin,
+    fail,
+    piece,
+    put_exception,
+    put_flag,
+    put_text,
+)
+from exporter.spans.readings import chosen_cost, tags
+from exporter.spans.tree import Tree, tree
+
+RUN_ID = "langsmith.span.id"
+METADATA = "langsmith.metadata."
+_KINDS = {
+    StepKind.MESSAGE: "chain",
+    StepKind.WORKFLOW: "chain",
+    StepKind.MODEL: "llm",
+    StepKind.AGENT: "chain",
+    StepKind.ROUND: "chain",
+    StepKind.TOOL: "tool",
+    StepKind.RETRIEVAL: "retriever",
+    StepKind.CONTAINER: "chain",
+    StepKind.NODE: "chain",
+}
+_UNTOLD = {Status.STOPPED: "stopped by the user", Status.UNFINISHED: "never finished in Dify"}
+
+
+class LangSmithProjector:
+    """Trace to spans, root first. Pure: the same trace gives the same bytes."""
+
+    def __init__(self, content: Content, project: str | None = None) -> None:
+        """`project` is written on every span; without it the request's header names the project."""
+        self._content = content
+        self._project = project
+        self._ours = Ours(METADATA)
+        self._kinds = {kind: _kind_piece(kind) for kind in (*_KINDS.values(), "embedding")}
+
+    def __call__(self, assessed: AssessedTrace) -> list[bytes]:
+        """The serialised spans of one trace."""
+        of = tree(assessed)
+        placed = runs(of)
+        root = placed[of.trace.steps[0].span_id]
+        shared = piece(lambda add: self._shared(add, of.trace, root))
+        return [
+            self._span(of, step, placed[step.span_id]).SerializeToString() + self._kinds[_kind(step)] + shared
+            for step in of.trace.steps
+        ]
+
+    def _span(self, of: Tree, step: Step, run: Run) -> Any:
+        name = of.trace.name if of.is_root(step) else step.name
+        kind = CLIENT if step.call is not None else INTERNAL
+        parent = of.parents[step.span_id]
+        span = begin(of.trace_id, step.span_id, parent, name, kind, run.started_at, step.ended_at)
+        add = span.attributes.add
+        put_text(add, RUN_ID, run.id)
+        put_text(add, "langsmith.span.dotted_order", run.dotted_order)
+        if run.parent_id is not None:
+            put_text(add, "langsmith.span.parent_id", run.parent_id)
+        if of.is_root(step):
+            self._root(add, of.assessed)
+        if step.call is not None:
+            self._call(add, step, of.assessment(step))
+        elif (what := operation(step)) is not None:
+            put_text(add, "gen_ai.operation.name", what)
+        self._texts(add, step)
+        self._ours.step(add, step, span.name)
+        self._outcome(span, step)
+        return span
+
+    def _root(self, add: Add, assessed: AssessedTrace) -> None:
+        put_flag(add, "langsmith.root_span", True)
+        put_text(add, "langsmith.span.tags", ",".join(tag.replace(",", " ") for tag in tags(assessed)))
+        self._ours.root(add, assessed)
+        told = explained_trace(assessed)
+        if told:
+            put_text(add, f"{METADATA}explanation", json_text(told))
+
+    def _call(self, add: Add, step: Step, assessment: Assessment | None) -> None:
+        call = step.call
+        if call is None:
+            return
+        put_request(add, call)
+        if call.provider:
+            put_text(add, f"{METADATA}ls_provider", provider_name(call.provider))
+        if call.model:
+            put_text(add, f"{METADATA}ls_model_name", call.model)
+        self._ours.call(add, call)
+        if assessment is None:
+            return
+        choice = chosen(assessment)
+        if choice is not None:
+            put_plain_usage(add, choice[1])
+            put_text(add, "langsmith.usage_metadata", json_text(usage_metadata(assessment)))
+        self._ours.assessment(add, assessment)
+        if assessment.findings:
+            put_text(add, f"{METADATA}explanation", json_text(sentences(assessment)))
+
+    def _texts(self, add: Add, step: Step) -> None:
+        prompt = chat_prompt(step.call, self._content) if step.call is not None else None
+        answer = chat_answer(step.call, self._content) if step.call is not None else None
+        text_in = (
+            json_text({"messages": prompt})
+            if prompt is not None
+            else _object(self._content(step.input), "input")
+        )
+        text_out = (
+            json_text({"messages": [answer]})
+            if answer is not None
+            else _object(self._content(step.output), "output")
+        )
+        if text_in is not None:
+            put_text(add, "gen_ai.prompt", text_in)
+        if text_out is not None:
+            put_text(add, "gen_ai.completion", text_out)
+
+    def _outcome(self, span: Any, step: Step) -> None:
+        if step.status is Status.OK:
+            return
+        error = self._content(step.error)
+        if step.status is Status.ERROR:
+            fail(span, error)
+            put_exception(span, error or "error")
+        else:
+            put_exception(span, error or _UNTOLD[step.status])
+
+    def _shared(self, add: Add, trace: Trace, root: Run) -> None:
+        put_text(add, "langsmith.trace.id", root.id)
+        if self._project is not None:
+            put_text(add, "langsmith.trace.session_name", self._project)
+        if trace.session_id:
+            put_text(add, f"{METADATA}thread_id", trace.session_id)
+        if trace.user_id:
+            put_text(add, f"{METADATA}user_id", trace.user_id)
+        self._ours.trace(add, trace)
+
+
+def usage_metadata(assessment: Assessment) -> dict[str, Any]:
+    """LangSmith's usage object of the chosen reading; input and output include their details. The cost is there only
+    when it is known in US dollars, else LangSmith prices the tokens from the workspace's list."""
+    choice = chosen(assessment)
+    if choice is None:
+        return {}
+    tokens = choice[1]
+    inputs = _known(cache_read=tokens.cache_read, cache_creation=tokens.cache_write)
+    outputs = _known(reasoning=tokens.reasoning)
+    return {
+        **_known(input_tokens=tokens.input, output_tokens=tokens.output, total_tokens=tokens.total),
+        **({"input_token_details": inputs} if inputs else {}),
+        **({"output_token_details": outputs} if outputs else {}),
+        **_known(total_cost=chosen_cost(assessment)),
+    }
+
+
+def _known(**values: Any) -> dict[str, Any]:
+    return {name: value for name, value in values.items() if value is not None}
+
+
+def _object(text: str | None, name: str) -> str | None:
+    """A JSON object as it is; any other text as the value of `name`, because runs take objects."""
+    if text is None:
+        return None
+    if text.startswith("{"):
+        try:
+            orjson.loads(text)
+        except orjson.JSONDecodeError:
+            return json_text({name: text})
+        return text
+    return json_text({name: text})
+
+
+def _kind(step: Step) -> str:
+    if step.call is None:
+        return _KINDS[step.kind]
+    return "embedding" if call_operation(step.call.kind) == "embeddings" else "llm"
+
+
+def _kind_piece(kind: str) -> bytes:
+    return piece(lambda add: put_text(add, "langsmith.span.kind", kind))

@@ -1,0 +1,70 @@
+// Asks for this very page again every two seconds. When the answer is not "304 unchanged", the parts marked data-live are
+// renewed; rows that did not change stay the same nodes, opened details stay open, and a hidden page does not ask.
+"use strict";
+
+const EVERY_MS = 2000;
+const shown = new Map(); // id of a part or row → its HTML as the server sent it
+let etag = null;
+
+function remember(root) {
+  for (const element of root.querySelectorAll("[data-live], tr[id]")) shown.set(element.id, element.outerHTML);
+}
+
+function keepOpenings(before, after) {
+  for (const details of after.querySelectorAll("details[id]")) {
+    const old = document.getElementById(details.id);
+    if (old && before.contains(old)) details.open = old.open;
+  }
+}
+
+function keepRows(before, after) {
+  for (const row of after.querySelectorAll("tr[id]")) {
+    const html = row.outerHTML;
+    const old = document.getElementById(row.id);
+    if (old && before.contains(old) && shown.get(row.id) === html) {
+      old.classList.remove("fresh");
+      row.replaceWith(old);
+    } else {
+      row.classList.add("fresh");
+    }
+    shown.set(row.id, html);
+  }
+}
+
+function renew(page) {
+  const focused = document.activeElement;
+  for (const part of document.querySelectorAll("[data-live]")) {
+    const fresh = page.getElementById(part.id);
+    if (!fresh || fresh.outerHTML === shown.get(part.id)) continue;
+    shown.set(part.id, fresh.outerHTML);
+    keepOpenings(part, fresh);
+    keepRows(part, fresh);
+    part.className = fresh.className;
+    part.replaceChildren(...fresh.childNodes);
+  }
+  if (focused && focused.isConnected) focused.focus({ preventScroll: true });
+}
+
+async function ask() {
+  const headers = etag ? { "If-None-Match": etag } : {};
+  const answer = await fetch(location.href, { headers, cache: "no-store" });
+  if (answer.status !== 200) return;
+  etag = answer.headers.get("ETag");
+  renew(new DOMParser().parseFromString(await answer.text(), "text/html"));
+}
+
+async function watch() {
+  for (;;) {
+    await new Promise((wake) => setTimeout(wake, EVERY_MS));
+    if (document.hidden) continue;
+    try {
+      await ask();
+      document.body.classList.remove("away");
+    } catch {
+      document.body.classList.add("away"); // the server is gone; what is shown stays, greyed
+    }
+  }
+}
+
+remember(document);
+watch();

@@ -1,0 +1,256 @@
+"""A twin of a Langfuse server for tests: one of its three kinds behind one address, with its stores and read APIs.
+
+Kept rules: keys; ingestion version; whole-request 400; a 200 whose body is a queue job; asynchronous storing; v4 keeps
+(trace, span, start in ms) and replaces; v3 keeps the span id alone, merges, and lets another trace steal it.
+"""
+
+from __future__ import annotations
+
+import argparse
+import base64
+import json
+import time
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+from tests.contract import langfuse_rules as rules
+from tests.contract.twin_server import Refused, Request, Response, Twin, serve, spans_of
+
+PUBLIC_KEY = "pk-lf-twin"
+SECRET_KEY = "sk-lf-twin"
+PROJECT = "twin-project"
+_GROUPS = {
+    "core": ("id", "traceId", "startTime", "endTime", "projectId", "parentObservationId", "type"),
+    "basic": ("name", "level", "statusMessage", "version", "environment", "userId", "sessionId"),
+    "io": ("input", "output"),
+    "metadata": ("metadata",),
+    "model": ("model", "modelParameters"),
+    "usage": ("usageDetails", "costDetails"),
+    "time": ("completionStartTime",),
+    "trace_context": ("tags", "traceName"),
+    "metrics": (),
+    "prompt": (),
+}
+
+
+class LangfuseTwin(Twin):
+    """`mode` is legacy, dual or events_only; accepted spans can be read after `delay` seconds."""
+
+    def __init__(
+        self,
+        mode: str = "events_only",
+        *,
+        delay: float = 0.0,
+        staging: float = 600.0,
+        port: int = 0,
+        state: Path | None = None,
+    ) -> None:
+        self.mode, self.delay, self.staging = mode, delay, staging
+        self.events: dict[tuple[str, str, str], dict[str, Any]] = {}
+        self.observations: dict[str, dict[str, Any]] = {}
+        self.arrivals: Counter[tuple[str, str]] = Counter()
+        self.stolen: list[tuple[str, str]] = []
+        super().__init__(port=port, state=state)
+
+    # ── requests ────────────────────────────────────────────────────────────────────────────────────────────
+
+    def answer(self, request: Request) -> Response:
+        """Route one request."""
+        if request.path == "/api/public/health":
+            return Response(
+                200, {"status": "OK", "version": "4.16.0" if self.mode != "legacy" else "3.170.0"}
+            )
+        self._authorize(request)
+        if request.path == "/api/public/otel/v1/traces":
+            return self._export(request)
+        if request.method != "GET":
+            raise Refused(405, "method not allowed")
+        self.read()
+        if request.path == "/api/public/projects":
+            return Response(200, {"data": [{"id": PROJECT, "name": "Twin"}]})
+        if request.path == "/api/public/v2/observations" and self.mode != "legacy":
+            return self._v2_observations(request.query)
+        if request.path.startswith("/api/public/traces"):
+            return self._v1_traces(request)
+        raise Refused(404, "not found")
+
+    def _authorize(self, request: Request) -> None:
+        expected = "Basic " + base64.b64encode(f"{PUBLIC_KEY}:{SECRET_KEY}".encode()).decode()
+        if request.headers.get("authorization") != expected:
+            raise Refused(401, "Invalid credentials")
+
+    def _export(self, request: Request) -> Response:
+        if request.method != "POST":
+            raise Refused(405, "method not allowed")
+        version = request.headers.get("x-langfuse-ingestion-version")
+        if version is not None and (not version.isdecimal() or int(version) > 4):
+            raise Refused(400, "unsupported ingestion version")
+        if self.mode == "dual" and version != "4":
+            self.note("without x-langfuse-ingestion-version: 4 a dual server shows spans ten minutes late")
+        job = {"id": f"job-{self.requests}", "name": "otel-ingestion-job", "data": {"projectId": PROJECT}}
+        return Response(200, job, hang_up=self.take(request, lambda export: self._store(export, version)))
+
+    def _v2_observations(self, query: dict[str, str]) -> Response:
+        limit = int(query.get("limit", "50"))
+        if not 1 <= limit <= 1000:
+            raise Refused(400, "limit must be between 1 and 1000")
+        groups = query.get("fields", "core,basic").split(",")
+        unknown = [group for group in groups if group not in _GROUPS]
+        if unknown:
+            raise Refused(400, f"unknown fields {unknown}")
+        names = [name for group in {"core", *groups} for name in _GROUPS[group]]
+        rows = [row for row in self._visible(self.events) if _matches(row, query)]
+        rows.sort(key=lambda row: (row["startTime"], row["traceId"], row["id"]), reverse=True)
+        start = int(base64.b64decode(query["cursor"])) if "cursor" in query else 0
+        more = start + limit < len(rows)
+        cursor = base64.b64encode(str(start + limit).encode()).decode() if more else None
+        data = [
+            {**{name: row.get(name) for name in names}, "projectId": PROJECT}
+            for row in rows[start : start + limit]
+        ]
+        return Response(200, {"data": data, "meta": {"cursor": cursor}})
+
+    def _v1_traces(self, request: Request) -> Response:
+        if self.mode == "events_only":
+            raise Refused(404, "This endpoint is not available in events_only mode")
+        rows = self._visible(self.observations)
+        trace_id = request.path.removeprefix("/api/public/traces").strip("/")
+        if not trace_id:
+            traces = sorted({row["traceId"] for row in rows})
+            return Response(
+                200, {"data": [{"id": trace} for trace in traces][: int(request.query.get("limit", "50"))]}
+            )
+        mine = [row for row in rows if row["traceId"] == trace_id]
+        if not mine:
+            raise Refused(404, "Trace not found within authorized project")
+        tags = sorted({tag for row in mine for tag in row["tags"]})
+        return Response(200, {"id": trace_id, "tags": tags, "observations": mine, "scores": []})
+
+    # ── stores ──────────────────────────────────────────────────────────────────────────────────────────────
+
+    def _store(self, export: Any, version: str | None) -> None:
+        found = list(spans_of(export))
+        for span, _, _ in found:
+            if not span.trace_id or not span.span_id:
+                raise Refused(400, "span without trace id or span id")
+        for span, resource, _ in found:
+            if not any(span.trace_id) or not any(span.span_id):
+                self.note(f"{span.name}: an id is all zero")
+            row = rules.observation(span, resource, self.note)
+            self.arrivals[row["traceId"], row["id"]] += 1
+            if self.is_lost():
+                continue
+            late = self.staging if self.mode == "dual" and version != "4" else 0.0
+            self._keep(row, time.monotonic() + self.delay, late)
+
+    def _keep(self, row: dict[str, Any], visible_at: float, staged: float) -> None:
+        if self.mode != "legacy":
+            self.recall({"event": {**row, "visible_at": visible_at + staged}})
+            self.remember({"event": row})
+        if self.mode != "events_only":
+            before = self.observations.get(row["id"])
+            if before is not None and before["traceId"] != row["traceId"]:
+                self.stolen.append((before["traceId"], row["id"]))
+                self.note(
+                    f"{row['name']}: span id {row['id']} is in two traces; the first one loses its span"
+                )
+            self.recall({"observation": {**row, "visible_at": visible_at}})
+            self.remember({"observation": row})
+
+    def recall(self, entry: dict[str, Any]) -> None:
+        """Put one row into its store, as its rules say."""
+        if "event" in entry:
+            row = entry["event"]
+            self.events[row["traceId"], row["id"], row["startTime"]] = row
+            return
+        row = entry["observation"]
+        before = self.observations.get(row["id"])
+        if before is None or before["traceId"] != row["traceId"] or row["startTime"] > before["startTime"]:
+            self.observations[row["id"]] = row
+            return
+        merged = {**before, **{name: value for name, value in row.items() if value not in (None, {}, [])}}
+        merged["metadata"] = {**(before["metadata"] or {}), **(row["metadata"] or {})}
+        merged["tags"] = list(dict.fromkeys([*before["tags"], *row["tags"]]))
+        merged["startTime"] = before["startTime"]
+        self.observations[row["id"]] = merged
+
+    def _visible(self, store: dict[Any, dict[str, Any]]) -> list[dict[str, Any]]:
+        with self.lock:
+            now = time.monotonic()
+            return [
+                {name: value for name, value in row.items() if name != "visible_at"}
+                for row in store.values()
+                if row.get("visible_at", 0.0) <= now
+            ]
+
+    def settle(self) -> None:
+        """Let everything accepted so far be read now."""
+        with self.lock:
+            for row in (*self.events.values(), *self.observations.values()):
+                row["visible_at"] = 0.0
+
+    # ── what tests ask ──────────────────────────────────────────────────────────────────────────────────────
+
+    def rows(self) -> list[dict[str, Any]]:
+        """Everything stored, visible or not yet, of the newer store that this mode has."""
+        with self.lock:
+            return list(self.observations.values()) if self.mode == "legacy" else list(self.events.values())
+
+    def counts(self) -> dict[tuple[str, str], int]:
+        """(trace id, span id) → rows that are counted for it; more than one is a double count."""
+        return dict(Counter((row["traceId"], row["id"]) for row in self.rows()))
+
+    def held(self) -> dict[str, Any]:
+        """Rows and arrivals per span."""
+        counts = self.counts()
+        spans = {
+            f"{trace}:{span}": {"rows": counts.get((trace, span), 0), "arrivals": arrivals}
+            for (trace, span), arrivals in self.arrivals.items()
+        }
+        for (trace, span), rows in counts.items():
+            spans.setdefault(f"{trace}:{span}", {"rows": rows, "arrivals": 0})
+        return {"spans": spans}
+
+    def checks(self) -> list[str]:
+        """Double rows, parents that never came, and traces whose spans disagree about the trace."""
+        found = [
+            f"{trace}:{span} is held {rows} times"
+            for (trace, span), rows in self.counts().items()
+            if rows > 1
+        ]
+        by_trace: dict[str, list[dict[str, Any]]] = {}
+        for row in self.rows():
+            by_trace.setdefault(row["traceId"], []).append(row)
+        for trace_id, rows in by_trace.items():
+            common = (
+                "traceName",
+                "userId",
+                "sessionId",
+                "environment",
+                *(() if self.mode == "legacy" else ("tags",)),
+            )
+            found += [
+                f"{trace_id}: spans disagree about {name}"
+                for name in common
+                if len({json.dumps(row[name]) for row in rows}) > 1
+            ]
+        return found
+
+
+def _matches(row: dict[str, Any], query: dict[str, str]) -> bool:
+    if query.get("traceId", row["traceId"]) != row["traceId"]:
+        return False
+    return query.get("fromStartTime", "") <= row["startTime"] < query.get("toStartTime", "~")
+
+
+def _options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--mode", choices=("legacy", "dual", "events_only"), default="events_only")
+    parser.add_argument("--delay", type=float, default=0.0)
+
+
+if __name__ == "__main__":
+    serve(
+        lambda given: LangfuseTwin(given.mode, delay=given.delay, port=given.port, state=given.state),
+        _options,
+    )

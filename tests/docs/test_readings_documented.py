@@ -1,0 +1,39 @@
+"""docs/readings.md tells of every kind, accuracy and verdict, and its example record is taken."""
+
+from __future__ import annotations
+
+import json
+import re
+from enum import StrEnum
+from pathlib import Path
+
+import pytest
+
+from exporter.compare.catalog import FINDINGS
+from exporter.model import Accuracy, Confidence, DifyKind, Tokens, Verdict
+from exporter.vendor.record import parse
+
+TEXT = (Path(__file__).parents[2] / "docs" / "readings.md").read_text("utf-8")
+
+
+@pytest.mark.parametrize("kinds", [DifyKind, Accuracy, Verdict])
+def test_every_word_has_its_row(kinds: type[StrEnum]) -> None:
+    assert [item.value for item in kinds if f"\n| `{item.value}` |" not in TEXT] == []
+
+
+def test_every_confidence_is_named() -> None:
+    assert all(f"`{item.value}`" in TEXT for item in Confidence)
+
+
+def test_the_example_record_is_canonical() -> None:
+    example = re.search(r"```json\n(.*?)```", TEXT, re.DOTALL)
+    assert example is not None
+    call = parse(json.loads(example[1]), "docs")
+    assert call.tokens is not None
+    assert (call.tokens.input, call.tokens.output) == (8, 1)
+    assert call.tokens == Tokens(8, 1)
+
+
+def test_every_finding_has_its_row_and_no_other_has() -> None:
+    section = TEXT.partition("## Findings")[2].partition("## Dify's own sums")[0]
+    assert set(re.findall(r"^\| `([a-z_]+)` \|", section, re.MULTILINE)) == set(FINDINGS)
