@@ -137,7 +137,7 @@ class Attempt:
 
     id: str
     source: str
-    status: str  # ok | error | aborted
+    status: str  # ok | error | aborted | cached (answered by a gateway, billed 0)
     started_at: Micros | None
     ended_at: Micros | None
     tokens: Tokens

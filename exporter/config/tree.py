@@ -1,0 +1,197 @@
+"""The settings tree: what can be set, its defaults, and what makes a value impossible. Secrets are `SecretStr`."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, model_validator
+
+from exporter.config.values import ByteSize, Seconds, StartTime
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
+
+
+class DatabaseSettings(_Section):
+    """Dify's own database; only ever read."""
+
+    url: SecretStr | None = Field(
+        None, description="postgresql://user:password@host:5432/dify (DIFY_DATABASE_URL)"
+    )
+    schema_name: str = Field("public", alias="schema", description="schema that holds Dify's tables")
+    statement_timeout: Seconds = Field(30.0, description="a query that takes longer is cancelled")
+    connect_timeout: Seconds = Field(10.0, description="time to wait for a connection")
+
+    model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True, populate_by_name=True)
+
+
+class Filter(_Section):
+    """Names or ids; an empty list means no restriction."""
+
+    workspaces: list[str] = []
+    apps: list[str] = []
+    modes: list[str] = []
+
+
+class DifySettings(_Section):
+    """The source."""
+
+    name: str = Field("dify", description="name of this Dify instance in spans and reports")
+    database: DatabaseSettings = DatabaseSettings()  # type: ignore[call-arg]
+    start: StartTime = Field("beginning", description="where the first run begins: beginning, now, or a time")
+    poll_interval: Seconds = Field(5.0, description="pause between looks for new rows")
+    overlap: Seconds = Field(
+        900.0, description="how far behind the newest row is looked again for rows committed late"
+    )
+    sweep_interval: Seconds = Field(60.0, description="how often that overlap is read again")
+    page_size: int = Field(200, ge=1, le=5000, description="traces read from Dify at a time")
+    page_bytes: ByteSize = Field(16 * 2**20, description="text read from Dify at a time")
+    unfinished_after: Seconds = Field(
+        3600.0, description="a running row older than this is exported as unfinished"
+    )
+    paused_after: Seconds = Field(7 * 86400.0, description="the same for runs that wait for human input")
+    watch_unfinished: Seconds = Field(
+        30 * 86400.0, description="how long an unfinished row is looked at again"
+    )
+    debug_runs: bool = Field(True, description="export runs made in Dify's editor (tagged debug)")
+    include: Filter = Filter()
+    exclude: Filter = Filter()
+
+
+class VendorSettings(_Section):
+    """One source of vendor evidence."""
+
+    kind: Literal["file"]
+    path: Path = Field(description="JSON, JSON array or JSON Lines file of vendor calls; .gz is read too")
+    format: Literal["generic"] = "generic"
+    name: str | None = Field(None, description="source name in readings; default: the file's name")
+
+
+class ContentSettings(_Section):
+    """How much prompt and answer text leaves the building."""
+
+    mode: Literal["full", "redacted", "none"] = "full"
+    patterns: list[str] = Field(
+        default=[
+            r"(?i)\b(?:sk|pk|rk|app|ghp|xox[abp])-[A-Za-z0-9_-]{12,}",
+            r"(?i)\bbearer\s+[A-Za-z0-9._~+/-]{12,}=*",
+            r"[A-Za-z0-9._%+-]+@[A-Za-z0-9.-]+\.[A-Za-z]{2,}",
+            r"(?<!\d)(?:\+?\d[\s-]?){11,15}(?!\d)",
+        ],
+        description="regular expressions replaced by [redacted] in mode redacted",
+    )
+    max_chars: int = Field(200_000, ge=1000, description="a longer text is cut in spans (never in counts)")
+
+    @model_validator(mode="after")
+    def _patterns_compile(self) -> ContentSettings:
+        for pattern in self.patterns:
+            try:
+                re.compile(pattern)
+            except re.error as error:
+                raise ValueError(f"pattern {pattern!r} is not a regular expression: {error}") from None
+        return self
+
+
+class DestinationSettings(_Section):
+    """One place that traces are sent to."""
+
+    kind: Literal["langfuse", "langsmith", "otlp"]
+    name: str = ""
+    endpoint: str = Field("", description="base address; default: the platform's own cloud")
+    public_key: str = Field("", description="langfuse")
+    secret_key: SecretStr = Field(SecretStr(""), description="langfuse")
+    api_key: SecretStr = Field(SecretStr(""), description="langsmith")
+    project: str = Field("default", description="langsmith project")
+    workspace: str = Field("", description="langsmith workspace id, for keys of an organisation")
+    headers: dict[str, SecretStr] = Field(default={}, description="extra request headers")
+    content: ContentSettings | None = Field(None, description="overrides the global content section")
+    timeout: Seconds = Field(30.0, description="time to wait for an answer")
+    max_spans: int = Field(500, ge=1, description="spans in one request")
+    max_bytes: ByteSize = Field(4 * 2**20, description="uncompressed bytes in one request")
+    requests_per_second: float = Field(0.0, ge=0, description="0 = the platform's known limit")
+    confirm: Literal["auto", "read_back", "age", "at_once"] = Field(
+        "auto", description="when an acknowledged trace may be forgotten"
+    )
+    confirm_after: Seconds = Field(10.0, description="wait before reading back")
+    keep_acked: Seconds = Field(
+        86400.0, description="how long acknowledged traces are kept when they cannot be read back"
+    )
+
+    @model_validator(mode="after")
+    def _complete(self) -> DestinationSettings:
+        if not self.name:
+            object.__setattr__(self, "name", self.kind)
+        if self.endpoint and not re.match(r"^https?://[^\s/]+", self.endpoint):
+            raise ValueError("endpoint must start with http:// or https:// and name a host")
+        if self.kind == "langfuse" and not (self.public_key and self.secret_key.get_secret_value()):
+            raise ValueError(
+                "langfuse needs public_key and secret_key (LANGFUSE_PUBLIC_KEY, LANGFUSE_SECRET_KEY)"
+            )
+        if self.kind == "langsmith" and not self.api_key.get_secret_value():
+            raise ValueError("langsmith needs api_key (LANGSMITH_API_KEY)")
+        if self.kind == "otlp" and not self.endpoint:
+            raise ValueError("otlp needs endpoint (OTEL_EXPORTER_OTLP_ENDPOINT)")
+        return self
+
+
+class CompareSettings(_Section):
+    """When a difference counts as one."""
+
+    tolerance_percent: float = Field(
+        5.0, ge=0, description="an unexplained rest up to this share is within tolerance"
+    )
+    settle: Seconds = Field(60.0, description="a finished trace waits this long for vendor evidence")
+    match_skew: Seconds = Field(2.0, description="clock difference allowed between Dify and the evidence")
+
+
+class StateSettings(_Section):
+    """Our own durable state."""
+
+    path: Path = Field(Path("dify-exporter.db"), description="SQLite file; also its -wal and -shm neighbours")
+    max_backlog: ByteSize = Field(2 * 2**30, description="unsent bytes at which reading Dify stops")
+    min_free_disk: ByteSize = Field(256 * 2**20, description="free disk at which reading Dify stops")
+    keep: Seconds = Field(400 * 86400.0, description="how long the ledger remembers finished traces")
+
+
+class WebSettings(_Section):
+    """Our own pages and metrics."""
+
+    host: str = "127.0.0.1"
+    port: int = Field(9464, ge=0, le=65535)
+    top_apps: int = Field(50, ge=1, description="apps with their own metric label; the rest is 'other'")
+    top_models: int = Field(100, ge=1, description="models with their own metric label; the rest is 'other'")
+
+
+class LogSettings(_Section):
+    """Logs go to standard error."""
+
+    level: Literal["debug", "info", "warning", "error"] = "info"
+    format: Literal["auto", "json", "console"] = Field(
+        "auto", description="auto: console on a terminal, else JSON"
+    )
+
+
+class Settings(_Section):
+    """Everything that can be set."""
+
+    dify: DifySettings = DifySettings()  # type: ignore[call-arg]
+    vendor: list[VendorSettings] = []
+    compare: CompareSettings = CompareSettings()  # type: ignore[call-arg]
+    destinations: list[DestinationSettings] = []
+    resource: dict[str, str] = Field(
+        default={}, description="extra resource attributes (OTEL_RESOURCE_ATTRIBUTES)"
+    )
+    content: ContentSettings = ContentSettings()  # type: ignore[call-arg]
+    state: StateSettings = StateSettings()  # type: ignore[call-arg]
+    web: WebSettings = WebSettings()  # type: ignore[call-arg]
+    log: LogSettings = LogSettings()  # type: ignore[call-arg]
+
+    @model_validator(mode="after")
+    def _unique_names(self) -> Settings:
+        names = [destination.name for destination in self.destinations]
+        for name in sorted({name for name in names if names.count(name) > 1}):
+            raise ValueError(f"two destinations are named {name!r}; give each its own name")
+        return self
