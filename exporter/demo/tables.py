@@ -76,6 +76,7 @@ TABLES: dict[str, dict[str, str]] = {
         "type": "varchar(255)",
         "triggered_from": "varchar(255)",
         "version": "varchar(255)",
+        "graph": "text",
         "inputs": "text",
         "outputs": "text",
         "status": "varchar(255)",

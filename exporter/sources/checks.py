@@ -65,9 +65,7 @@ def _shape(catalogue: Catalogue) -> Iterator[Checked]:
         what = f"role {catalogue.server.role} may not read {', '.join(dict.fromkeys([*forbidden, *unread]))}"
         yield Checked("permissions", not forbidden, what, f"as the owner run: {grant}")
     else:
-        yield Checked(
-            "permissions", True, f"role {catalogue.server.role} may read all {len(wanted)} tables"
-        )
+        yield Checked("permissions", True, f"role {catalogue.server.role} may read all {len(wanted)} tables")
     yield _read_only(catalogue)
 
 

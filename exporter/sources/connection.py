@@ -24,6 +24,8 @@ _DRIVER = "postgresql+psycopg"
 _ACCEPTED = {"postgresql", "postgres", _DRIVER}
 _SETTING = "dify.database.url"
 
+_HOW_TO_WRITE = "write postgresql://user:password@host:5432/dify; characters such as @ : / in the password are percent-encoded"
+
 LOCK_TIMEOUT_MS = 500
 """Below PostgreSQL's deadlock_timeout (1 s): in a deadlock with a migration we step back, not Dify."""
 
@@ -51,7 +53,7 @@ def database_url(settings: DatabaseSettings) -> sa.URL:
     except (ArgumentError, ValueError):
         raise Misconfigured(
             [f"{_SETTING}: is not a database address"],
-            "write postgresql://user:password@host:5432/dify; characters such as @ : / in the password are percent-encoded",
+            _HOW_TO_WRITE,
         ) from None
     if url.drivername not in _ACCEPTED:
         raise Misconfigured(
@@ -70,34 +72,40 @@ def _unsupported(scheme: str) -> str:
 def connect(settings: DatabaseSettings) -> sa.Engine:
     """A pool of two connections, the first one tried. Raises `Misconfigured`, `Unreachable` or `SourceRefused`."""
     url = database_url(settings)
-    timeouts = {
+    limits: dict[str, int | str] = {
         "statement_timeout": max(1, math.ceil(settings.statement_timeout * 1000)),
         "lock_timeout": LOCK_TIMEOUT_MS,
         "idle_in_transaction_session_timeout": IDLE_TIMEOUT_MS,
+        "jit": "off",  # compiling costs more than any of our short queries
     }
-    engine = _engine(url, settings, timeouts, with_options=True)
     try:
-        _try(engine, url)
+        return _opened(url, settings, limits, with_options=True)
     except SourceRefused as error:
-        engine.dispose()
         if "unsupported startup parameter" not in str(error):
             raise
-        engine = _engine(url, settings, timeouts, with_options=False)
-        _try(engine, url)
-    except ExporterError:
-        engine.dispose()
-        raise
+    return _opened(url, settings, limits, with_options=False)
+
+
+def _opened(
+    url: sa.URL, settings: DatabaseSettings, limits: dict[str, int | str], with_options: bool
+) -> sa.Engine:
+    """An engine that has answered once."""
+    address = masked_url(url.set(drivername="postgresql").render_as_string(hide_password=True))
+    try:
+        engine = _engine(url, settings, limits, with_options)
+        try:
+            with reading(engine, f"connecting to {address}") as connection:
+                connection.execute(sa.select(1))
+        except BaseException:
+            engine.dispose()
+            raise
+    except (ArgumentError, ValueError):  # a host no resolver takes, or host lists in two styles
+        raise Misconfigured([f"{_SETTING}: is not a usable address"], _HOW_TO_WRITE) from None
     return engine
 
 
-def _try(engine: sa.Engine, url: sa.URL) -> None:
-    address = masked_url(url.set(drivername="postgresql").render_as_string(hide_password=True))
-    with reading(engine, f"connecting to {address}") as connection:
-        connection.execute(sa.select(1))
-
-
 def _engine(
-    url: sa.URL, settings: DatabaseSettings, timeouts: dict[str, int], with_options: bool
+    url: sa.URL, settings: DatabaseSettings, limits: dict[str, int | str], with_options: bool
 ) -> sa.Engine:
     """Poolers such as PgBouncer refuse session options at connect; then each transaction sets its own."""
     arguments: dict[str, Any] = {
@@ -107,7 +115,7 @@ def _engine(
         "prepare_threshold": None,
     } | {name: value for name, value in _KEEPALIVE.items() if name not in url.query}
     if with_options:
-        session = {"default_transaction_read_only": "on", "TimeZone": "UTC"} | timeouts
+        session = {"default_transaction_read_only": "on", "TimeZone": "UTC"} | limits
         given = url.query.get("options", "")
         options = [given if isinstance(given, str) else " ".join(given)]
         arguments["options"] = " ".join(
@@ -130,7 +138,7 @@ def _engine(
         connection.read_only = True
 
     if not with_options:
-        wanted = ", ".join(f"set_config('{name}', '{value}', true)" for name, value in timeouts.items())
+        wanted = ", ".join(f"set_config('{name}', '{value}', true)" for name, value in limits.items())
 
         @event.listens_for(engine, "begin")
         def _limited(connection: sa.Connection) -> None:

@@ -14,7 +14,7 @@ from typing import TypeVar
 import sqlalchemy as sa
 
 from exporter.config import DifySettings
-from exporter.errors import SourceRefused
+from exporter.errors import ExporterError
 from exporter.model import Micros, RecordRef
 from exporter.sources import discovery
 from exporter.sources.connection import SchemaChanged, Unreadable, connect, reading
@@ -43,7 +43,7 @@ def open_database(dify: DifySettings) -> Source:
     engine = connect(dify.database)
     try:
         return DatabaseSource(dify, engine, _probe(engine, dify, Names()))
-    except SourceRefused:
+    except ExporterError:
         engine.dispose()
         raise
 

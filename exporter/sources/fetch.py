@@ -14,6 +14,7 @@ import sqlalchemy as sa
 from exporter.config import DifySettings
 from exporter.model import App, RecordKind, RecordRef
 from exporter.sources.filters import reason_to_leave_out
+from exporter.sources.graphs import graphs_of, lacks_a_model
 from exporter.sources.heads import Head, HeadSelects, messages_of_runs, read_heads, read_sizes
 from exporter.sources.links import Parent, apps_of_providers, child_runs, tool_providers
 from exporter.sources.names import Names, apps_of, sessions_of
@@ -157,17 +158,34 @@ def _with_names(connection: sa.Connection, reader: Reader, traces: list[TraceRow
     apps = apps_of_providers(connection, reader.schema, (p for some in providers.values() for p in some))
     tools = {ref: tuple((p, apps[p]) for p in some if p in apps) for ref, some in providers.items()}
     children = child_runs(connection, reader.schema, [_parent(trace, tools[trace.ref]) for trace in traces])
+    unnamed = [trace.run.id for trace in traces if trace.run is not None and lacks_a_model(trace.nodes)]
+    graphs = graphs_of(connection, reader.schema, unnamed)
     for trace in traces:
         end_user, account = people[trace.ref]
         user = sessions.get(end_user) if end_user else account
-        yield _named(trace, user, tools[trace.ref], children.get(_parent_id(trace), ()))
+        yield _named(
+            trace, user, tools[trace.ref], children.get(_parent_id(trace), ()), graphs.get(_parent_id(trace))
+        )
 
 
 def _named(
-    trace: TraceRows, user: str | None, tools: tuple[tuple[str, str], ...], children: tuple[ChildRun, ...]
+    trace: TraceRows,
+    user: str | None,
+    tools: tuple[tuple[str, str], ...],
+    children: tuple[ChildRun, ...],
+    graph: str | None,
 ) -> TraceRows:
     return TraceRows(
-        trace.ref, trace.app, trace.message, trace.run, trace.nodes, trace.thoughts, user, tools, children
+        trace.ref,
+        trace.app,
+        trace.message,
+        trace.run,
+        trace.nodes,
+        trace.thoughts,
+        user,
+        tools,
+        children,
+        graph,
     )
 
 

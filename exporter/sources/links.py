@@ -114,7 +114,8 @@ def _questions(parent: Parent) -> list[tuple[Any, ...]]:
 
 
 def _children(schema: Schema, asked: list[tuple[Any, ...]]) -> sa.Executable:
-    """The limit inside LATERAL keeps one parent's look-up bounded, and makes it an index look-up."""
+    """One look-up a parent, by time. Apps are compared as text so that no index on app_id is chosen, which would
+    read an app's whole history for each parent; the limit keeps each look-up bounded."""
     runs = table(schema, "workflow_runs")
     ids = sa.Uuid(as_uuid=False)
     parents = sa.values(
@@ -140,7 +141,7 @@ def _children(schema: Schema, asked: list[tuple[Any, ...]]) -> sa.Executable:
         )
         .where(
             runs.c.created_at.between(parents.c.since, parents.c.until),
-            runs.c.app_id == parents.c.app_id,
+            sa.cast(runs.c.app_id, sa.Text) == sa.cast(parents.c.app_id, sa.Text),
             runs.c.created_by == parents.c.created_by,
         )
         .order_by(runs.c.created_at, runs.c.id)

@@ -142,7 +142,8 @@ class TraceRows:
     """Everything of one trace. Which of message, run and nodes are there depends on `ref.kind` and the app's mode.
 
     `tool_apps` maps a workflow tool's provider id to the app it runs; `child_runs` are the runs of those apps that
-    began while this trace ran. `user` is the end user's session id, else the account id.
+    began while this trace ran. `user` is the end user's session id, else the account id. `graph` is the run's graph, only
+    where a model node kept nothing that names its model.
     """
 
     ref: RecordRef
@@ -154,6 +155,7 @@ class TraceRows:
     user: str | None = None
     tool_apps: tuple[tuple[str, str], ...] = ()
     child_runs: tuple[ChildRun, ...] = ()
+    graph: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -23,7 +23,7 @@ COLUMNS: dict[str, tuple[str, ...]] = {
     "messages": (*_fields(MessageRow, "media"), "app_mode"),
     "message_agent_thoughts": (*_fields(ThoughtRow, "tool_meta"), "tool_meta_str"),
     "message_files": ("id", "message_id", "belongs_to"),
-    "workflow_runs": _fields(RunRow),
+    "workflow_runs": (*_fields(RunRow), "graph"),
     "workflow_node_executions": _fields(NodeRow, "offloaded"),
     "workflow_node_execution_offload": ("node_execution_id", "type"),
     "apps": ("id", "tenant_id", "name", "mode"),

@@ -259,3 +259,23 @@ def test_deleted_chatflow_message_leaves_the_run_as_the_trace() -> None:
     rows = run_rows(llm(1), run=run_row(type="chat"))
     assert assemble(rows).trace_id == RUN.replace("-", "")
     assert assemble(message_rows(chat_message())).message_id == MESSAGE
+
+
+def test_a_node_that_failed_gets_its_model_from_the_graph_of_its_run() -> None:
+    graph = json.dumps(
+        {
+            "nodes": [
+                {"id": "n1", "data": {"model": {"provider": "langgenius/tongyi/tongyi", "name": "qwen-plus"}}}
+            ]
+        }
+    )
+    failed = llm(1, status="failed", process_data="{}", outputs=None)
+    call = assemble(run_rows(failed, graph=graph)).calls[0]
+    assert (call.provider, call.model, call.recorded) == ("tongyi", "qwen-plus", None)
+
+
+def test_what_a_node_recorded_beats_the_graph() -> None:
+    graph = json.dumps(
+        {"nodes": [{"id": "n1", "data": {"model": {"provider": "tongyi", "name": "qwen-plus"}}}]}
+    )
+    assert assemble(run_rows(llm(1), graph=graph)).calls[0].model == "gpt-4o-mini"

@@ -160,7 +160,29 @@ def _tables(connection: psycopg.Connection[Any], ids: list[str]) -> dict[str, li
             *beginnings,
         ),
     }
+    found["workflow_runs"] = [
+        _with_slim_graph(run, found["workflow_node_executions"]) for run in found["workflow_runs"]
+    ]
     return {table: rows for table, rows in found.items() if rows}
+
+
+def _with_slim_graph(run: dict[str, Any], nodes: list[dict[str, Any]]) -> dict[str, Any]:
+    """A run's graph cut down to the models of its nodes, and left out where every node names its model itself."""
+    graph = json.loads(run.pop("graph", "{}"))
+    silent = {
+        node.get("node_id")
+        for node in nodes
+        if node.get("workflow_run_id") == run["id"] and node.get("process_data") in (None, "{}")
+    }
+    slim = [
+        {
+            "id": node["id"],
+            "data": {key: node["data"][key] for key in ("model", "agent_parameters") if key in node["data"]},
+        }
+        for node in graph.get("nodes", [])
+        if node["id"] in silent and {"model", "agent_parameters"} & set(node["data"])
+    ]
+    return {**run, "graph": json.dumps({"nodes": slim})} if slim else run
 
 
 def _converter() -> Any:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import socket
 import threading
+import time
 from collections.abc import Iterator
 from typing import Any
 
@@ -14,7 +15,7 @@ from dify_tables import Database, add_message, ago
 from source_calls import ids, settings, until_caught_up
 
 from exporter.errors import ExporterError, Misconfigured, SourceRefused, Unreachable
-from exporter.sources.connection import connect, database_url, reading
+from exporter.sources.connection import Unreadable, connect, database_url, reading
 from exporter.sources.database import open_database
 
 PASSWORD = "s3cret-Pass/word"
@@ -83,6 +84,18 @@ def test_an_unknown_host_is_unreachable() -> None:
     )
 
 
+@pytest.mark.parametrize("host", ["a" * 70, "..no.host..", "one:1,two:2"])
+def test_a_host_that_cannot_be_one_is_a_mistake_in_the_settings(host: str) -> None:
+    assert "dify.database.url" in str(refusal(f"postgresql://dify:{ENCODED}@{host}/dify", Misconfigured))
+
+
+def test_several_hosts_are_tried_in_turn(server: Any, dify: Database) -> None:
+    name = dify.url.split("@/")[1].split("?")[0]
+    open_database(
+        settings(f"postgresql://postgres@/{name}?host=127.0.0.1,{server.socket}&port=1,5432")
+    ).close()
+
+
 def test_a_missing_socket_is_unreachable(tmp_path: Any) -> None:
     refusal(f"postgresql://dify:{ENCODED}@/dify?host={tmp_path}", Unreachable)
 
@@ -102,6 +115,12 @@ def password_role(server: Any) -> Iterator[str]:
     server.superuser.execute("DROP ROLE IF EXISTS needs_password")
     server.superuser.execute("CREATE ROLE needs_password LOGIN PASSWORD 'right'")
     server.superuser.execute("SELECT pg_reload_conf()")
+    for _ in range(200):  # the reload takes effect a little later
+        try:
+            psycopg.connect(server.dsn("postgres", "needs_password") + " password=wrong").close()
+        except psycopg.OperationalError:
+            break
+        time.sleep(0.05)
     yield "needs_password"
     hba.write_text(before)
     server.superuser.execute("SELECT pg_reload_conf()")
@@ -156,7 +175,14 @@ def test_nothing_can_be_written_through_our_connections(dify: Database) -> None:
 
 def test_the_session_is_named_limited_and_in_utc(dify: Database) -> None:
     engine = connect(settings(dify.url, {"statement_timeout": "7s"}).database)
-    names = ("application_name", "statement_timeout", "lock_timeout", "TimeZone", "transaction_isolation")
+    names = (
+        "application_name",
+        "statement_timeout",
+        "lock_timeout",
+        "TimeZone",
+        "transaction_isolation",
+        "jit",
+    )
     with reading(engine, "asking") as connection:
         found = {name: connection.execute(sa.text(f"SHOW {name}")).scalar_one() for name in names}
     assert found == {
@@ -165,6 +191,7 @@ def test_the_session_is_named_limited_and_in_utc(dify: Database) -> None:
         "lock_timeout": "500ms",
         "TimeZone": "UTC",
         "transaction_isolation": "repeatable read",
+        "jit": "off",
     }
     engine.dispose()
 
@@ -185,6 +212,13 @@ def test_a_query_beyond_the_statement_timeout_is_worth_a_retry_and_names_the_set
     ):
         connection.execute(sa.text("SELECT pg_sleep(5)"))
     assert "statement_timeout" in str(caught.value.hint)
+    engine.dispose()
+
+
+def test_text_that_does_not_decode_is_told_from_a_broken_connection(dify: Database) -> None:
+    engine = connect(settings(dify.url).database)
+    with pytest.raises(Unreadable, match="0xff"), reading(engine, "reading") as connection:
+        connection.execute(sa.text("SELECT '\\xff'::bytea")).scalar_one().decode()
     engine.dispose()
 
 

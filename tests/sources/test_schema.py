@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +25,7 @@ from dify_tables import (
 from source_calls import fetch_all, ids, only_trace, settings, until_caught_up
 
 from exporter.errors import SourceRefused, Unreachable
-from exporter.sources.database import open_database
+from exporter.sources.database import PROBE_AGAIN_SECONDS, open_database
 from exporter.sources.versions import version_range
 
 VERSIONS = (
@@ -351,6 +352,21 @@ def test_an_upgrade_of_dify_while_we_run_is_noticed(dify: Database, open_source:
     assert trace.message is not None
     assert trace.message.error is None
     assert any("error" in words for name, words in source.describe() if name == "missing")
+
+
+def test_tables_that_an_upgrade_brings_are_noticed_within_minutes(
+    old_dify: Database, open_source: Any
+) -> None:
+    run = add_run(old_dify.connection, created_at=ago(minutes=1))
+    node = add_node(old_dify.connection, run)
+    source = open_source(old_dify.url)
+    assert only_trace(source, "runs").nodes[0].offloaded == ()
+    old_dify.connection.execute(
+        "CREATE TABLE workflow_node_execution_offload (node_execution_id uuid, type varchar(20))"
+    )
+    old_dify.connection.execute("INSERT INTO workflow_node_execution_offload VALUES (%s, 'inputs')", [node])
+    source.probe = replace(source.probe, at_seconds=source.probe.at_seconds - PROBE_AGAIN_SECONDS)
+    assert only_trace(source, "runs").nodes[0].offloaded == ("inputs",)
 
 
 def test_runs_that_dify_keeps_outside_of_the_database_are_pointed_out(

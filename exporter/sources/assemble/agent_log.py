@@ -12,8 +12,9 @@ import orjson
 
 from exporter import ids
 from exporter.model import Call, Micros, Status, Step, StepKind
-from exporter.sources.assemble.node_call import call_of
+from exporter.sources.assemble.node_call import call_of, planned_model
 from exporter.sources.assemble.parsing import (
+    EMPTY,
     Json,
     inner_object,
     parse_object,
@@ -60,11 +61,12 @@ def _call(rows: TraceRows, node: NodeRow, step: Step, metadata: Json, notes: lis
             notes,
         )
     params = model.get("completion_params")
+    planned = EMPTY if model else planned_model(rows, node, notes)
     return call_of(
         rows,
         node,
-        provider=provider_name(model.get("provider")),
-        model=text_of(model.get("model")),
+        provider=provider_name(model.get("provider") or planned.get("provider")),
+        model=text_of(model.get("model")) or text_of(planned.get("name")),
         recorded=recorded,
         answer=text_of(outputs.get("text")),
         parameters=_scalars(params),

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from exporter.model import Call, Micros, Status
-from exporter.sources.assemble.parsing import seconds_to_micros
+from exporter.sources.assemble.parsing import EMPTY, Json, inner_object, parse_object, seconds_to_micros
 from exporter.sources.rows import NodeRow, TraceRows
 
 _FAILED = frozenset({"failed", "exception"})
@@ -26,6 +26,22 @@ def node_status(node: NodeRow) -> Status:
     if node.status == "stopped":
         return Status.STOPPED
     return Status.UNFINISHED if node.status in _RUNNING else Status.OK
+
+
+def planned_model(rows: TraceRows, node: NodeRow, notes: list[str]) -> Json:
+    """The model (`provider`, `name`) that the run's graph gives this node: one that failed or never ended names none."""
+    graph = parse_object(rows.graph, "workflow_runs.graph", notes)
+    for entry in graph.get("nodes") or ():
+        if isinstance(entry, dict) and entry.get("id") == node.node_id:
+            data = inner_object(entry.get("data"))
+            chosen = inner_object(
+                inner_object(inner_object(data.get("agent_parameters")).get("model")).get("value")
+            )
+            return inner_object(data.get("model")) or {
+                "provider": chosen.get("provider"),
+                "name": chosen.get("model"),
+            }
+    return EMPTY
 
 
 def call_of(rows: TraceRows, node: NodeRow, **known: Any) -> Call:

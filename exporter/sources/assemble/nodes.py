@@ -12,8 +12,9 @@ from dataclasses import replace
 from exporter import ids
 from exporter.model import Call, Micros, Status, Step, StepKind, ToolCall
 from exporter.sources.assemble.agent_log import agent_steps
-from exporter.sources.assemble.node_call import call_of, node_end, node_status
+from exporter.sources.assemble.node_call import call_of, node_end, node_status, planned_model
 from exporter.sources.assemble.parsing import (
+    EMPTY,
     Json,
     parse_object,
     prompt_messages,
@@ -124,12 +125,13 @@ def _model_call(rows: TraceRows, node: NodeRow, status: Status, notes: list[str]
         recorded = usage_recorded(outputs.get("usage") or outputs.get("__usage"), "node.outputs.usage", notes)
     answer, asked = _ANSWERS[node.node_type or "llm"](data, outputs)
     prompt = _prompt(data)
+    planned = EMPTY if data.get("model_name") else planned_model(rows, node, notes)
     return call_of(
         rows,
         node,
         kind="completion" if data.get("model_mode") == "completion" else "chat",
-        provider=provider_name(data.get("model_provider")),
-        model=text_of(data.get("model_name")),
+        provider=provider_name(data.get("model_provider") or planned.get("provider")),
+        model=text_of(data.get("model_name")) or text_of(planned.get("name")),
         recorded=recorded,
         prompt=prompt,
         answer=answer,
