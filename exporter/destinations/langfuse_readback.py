@@ -68,11 +68,10 @@ class ReadBack:
         """The `seq` of units of which a span is absent or, for a correction, still has its old usage. Raises
         CannotAsk."""
         sent = {unit.seq: sent_spans(unit) for unit in units}
-        held: dict[SpanKey, Mapping[str, int]] = {}
-        if self.is_legacy():
-            for trace_id in dict.fromkeys(unit.trace_id for unit in units):
-                held.update(self._legacy_trace(trace_id))
-        else:
+        traces = list(dict.fromkeys(unit.trace_id for unit in units))
+        held = self._legacy_traces(traces) if self.is_legacy() else None
+        if held is None:
+            held = {}
             for group in _windows([spans for spans in sent.values() if spans]):
                 held.update(self._group(group))
         return {seq for seq, spans in sent.items() if not all(_is_held(span, held) for span in spans)}
@@ -131,14 +130,20 @@ class ReadBack:
             raise CannotAsk("the server changed its kind; asked again next time")
         return _json(reply)
 
-    def _legacy_trace(self, trace_id: str) -> dict[SpanKey, Mapping[str, int]]:
-        reply = self.get(f"/traces/{trace_id}")
-        if reply.status == 404:
-            self._is_legacy = (
-                None  # also what a server says that has been migrated since: look again next time
-            )
-            return {}
-        return dict(_rows(_json(reply).get("observations"), trace_id))
+    def _legacy_traces(self, trace_ids: Sequence[str]) -> dict[SpanKey, Mapping[str, int]] | None:
+        """What is held of these traces; None when a 404 turns out to mean that the server is no longer a v3 one."""
+        held: dict[SpanKey, Mapping[str, int]] = {}
+        for trace_id in trace_ids:
+            reply = self.get(f"/traces/{trace_id}")
+            if reply.status == 200:
+                held.update(_rows(_json(reply).get("observations"), trace_id))
+            elif not self._is_still_legacy():
+                return None
+        return held
+
+    def _is_still_legacy(self) -> bool:
+        self._is_legacy = None
+        return self.is_legacy()
 
 
 def _windows(traces: Iterable[Sequence[Sent]]) -> Iterator[list[Sequence[Sent]]]:

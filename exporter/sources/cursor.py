@@ -6,9 +6,10 @@ read forward along (created_at, id) (the *tail*) and now and then read again wha
 Invariant: every row that is visible and not before the start was returned, or lies after the tail, or lies in the
 window of the next sweep. It is kept by three rules:
 
-1. Marks. A mark (T, xmax) is taken when the tail stood at T and the database had not yet given out transaction id
-   xmax. Once the snapshot's xmin reaches xmax, all transactions from before the mark have ended and can be seen: T is
-   *closed*. A transaction that cannot be seen now took its id after the newest closed T, so its rows were
+1. Marks. A mark (T, next) is taken when the tail stood at T and the database was about to give out transaction id
+   `next`. Once the snapshot's xmin reaches it, all transactions from before the mark have ended and can be seen: T is
+   *closed*. (The snapshot's own xmax will not do: it is one past the last *completed* id, and transactions with
+   higher ids may be running.) A transaction that cannot be seen now took its id after the newest closed T, so its rows were
    created after T − overlap (the overlap covers rows created before their transaction got an id).
 2. Each sweep reaches back to the T that was closed when the sweep *before* it began, less the overlap: whatever that
    one could not see is inside. While a long transaction is open, nothing closes and the windows keep reaching back.
@@ -36,6 +37,9 @@ UNKNOWN_AGE: Micros = 86_400 * 1_000_000
 
 MOST_MARKS = 32
 
+PAGES_PER_INTERVAL = 60
+"""A sweep of more pages than this (a long transaction is open) is repeated correspondingly later."""
+
 
 @dataclass(frozen=True, slots=True, order=True)
 class Position:
@@ -47,20 +51,20 @@ class Position:
 
 @dataclass(frozen=True, slots=True)
 class Moment:
-    """The database's clock, and its snapshot's bounds: ids below `xmin` have ended, `xmax` was not given out yet.
-    Both None when the database cannot tell."""
+    """The database's clock, and its transaction ids: all below `xmin` have ended and can be seen, and `next_id` has not
+    been given out yet. Both None when the database cannot tell."""
 
     now: Micros
     xmin: int | None = None
-    xmax: int | None = None
+    next_id: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Mark:
-    """Transactions with ids from `xmax` on began to write after the tail stood at `at`."""
+    """Transactions with ids from `next_id` on began to write after the tail stood at `at`."""
 
     at: Micros
-    xmax: int
+    next_id: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +78,8 @@ class Sweep:
 @dataclass(frozen=True, slots=True)
 class Cursor:
     """The state of one stream. `ahead` is where a pass over rows dated after the clock goes on; `reach` is how far
-    back the next sweep goes (before the overlap); `tail_read` says that the tail had its turn since the last sweep."""
+    back the next sweep goes (before the overlap); `swept_at` and `sweep_pages` are of the present or last sweep;
+    `tail_read` says that the tail had its turn since then."""
 
     start: Micros
     tail: Position
@@ -84,26 +89,28 @@ class Cursor:
     marks: tuple[Mark, ...] = ()
     ahead: Position | None = None
     sweep: Sweep | None = None
+    sweep_pages: int = 0
     tail_read: bool = False
 
 
 def begin(start: Micros, moment: Moment) -> Cursor:
     """The cursor before anything was read: the first row is the first one created at `start` or later."""
-    is_quiet = moment.xmin == moment.xmax
+    is_quiet = moment.xmin == moment.next_id
     closed = moment.now if is_quiet else moment.now - UNKNOWN_AGE
-    marks = () if is_quiet or moment.xmax is None else (Mark(moment.now, moment.xmax),)
+    marks = () if is_quiet or moment.next_id is None else (Mark(moment.now, moment.next_id),)
     return Cursor(start, Position(start, NIL), closed, closed, moment.now, marks)
 
 
 def look(cursor: Cursor, moment: Moment, overlap: Micros, interval: Micros) -> Cursor:
     """The cursor at the start of a call: closed marks are settled, and a sweep begins when one is due."""
     cursor = _settled(cursor, moment)
-    is_due = abs(moment.now - cursor.swept_at) >= interval
+    pause = interval * max(PAGES_PER_INTERVAL, cursor.sweep_pages) // PAGES_PER_INTERVAL
+    is_due = abs(moment.now - cursor.swept_at) >= pause
     if cursor.sweep is not None or not cursor.tail_read or not is_due:
         return cursor
     oldest = max(cursor.start, min(cursor.tail.created_at, cursor.reach) - overlap)
     sweep = Sweep(Position(oldest, NIL), cursor.tail.created_at)
-    return replace(cursor, sweep=sweep, reach=cursor.closed, swept_at=moment.now, tail_read=False)
+    return replace(cursor, sweep=sweep, reach=cursor.closed, sweep_pages=0, tail_read=False)
 
 
 def next_window(cursor: Cursor, moment: Moment, margin: Micros) -> tuple[Position, Micros | None]:
@@ -117,7 +124,7 @@ def passed(cursor: Cursor, moment: Moment, margin: Micros, last: Position | None
     """The cursor after a page of that window: its last row (None = no rows), and whether more may follow."""
     if cursor.sweep is not None:
         rest = replace(cursor.sweep, at=last) if is_full and last is not None else None
-        return replace(cursor, sweep=rest)
+        return replace(cursor, sweep=rest, swept_at=moment.now, sweep_pages=cursor.sweep_pages + 1)
     limit = _limit(cursor, moment, margin)
     end = last or cursor.ahead or cursor.tail
     tail = min(end, limit)
@@ -132,30 +139,30 @@ def _limit(cursor: Cursor, moment: Moment, margin: Micros) -> Position:
 
 
 def _settled(cursor: Cursor, moment: Moment) -> Cursor:
-    if moment.xmin is None or moment.xmax is None:
+    if moment.xmin is None or moment.next_id is None:
         return replace(cursor, closed=moment.now, marks=())
     marks = cursor.marks
-    if marks and moment.xmax < marks[-1].xmax:  # ids ran backwards: a restored or failed-over database
+    if marks and moment.next_id < marks[-1].next_id:  # ids ran backwards: a restored or failed-over database
         marks = ()
-    ended = [mark.at for mark in marks if mark.xmax <= moment.xmin]
-    still_open = tuple(mark for mark in marks if mark.xmax > moment.xmin)
+    ended = [mark.at for mark in marks if mark.next_id <= moment.xmin]
+    still_open = tuple(mark for mark in marks if mark.next_id > moment.xmin)
     return replace(cursor, closed=max([cursor.closed, *ended]), marks=still_open)
 
 
 def _marked(cursor: Cursor, moment: Moment, at: Micros) -> Cursor:
     """Every mark is true by itself, so dropping some only makes sweeps wider: the list may be thinned at will."""
-    if moment.xmin is None or moment.xmax is None:
+    if moment.xmin is None or moment.next_id is None:
         return cursor
-    if moment.xmin == moment.xmax:
+    if moment.xmin == moment.next_id:
         return replace(cursor, closed=max(cursor.closed, at), marks=())
     marks = cursor.marks
-    if marks and marks[-1].xmax == moment.xmax:
+    if marks and marks[-1].next_id == moment.next_id:
         at, marks = max(at, marks[-1].at), marks[:-1]
     elif marks and marks[-1].at >= at:
         return cursor
     if len(marks) >= MOST_MARKS:
         marks = marks[::2]
-    return replace(cursor, marks=(*marks, Mark(at, moment.xmax)))
+    return replace(cursor, marks=(*marks, Mark(at, moment.next_id)))
 
 
 def to_text(cursor: Cursor) -> str:
@@ -170,7 +177,8 @@ def to_text(cursor: Cursor) -> str:
             "reach": cursor.reach,
             "closed": cursor.closed,
             "swept": cursor.swept_at,
-            "marks": [[mark.at, mark.xmax] for mark in cursor.marks],
+            "pages": cursor.sweep_pages,
+            "marks": [[mark.at, mark.next_id] for mark in cursor.marks],
             "sweep": None if cursor.sweep is None else [_written(cursor.sweep.at), cursor.sweep.until],
             "read": cursor.tail_read,
         },
@@ -191,7 +199,8 @@ def from_text(text: str) -> Cursor:
             reach=int(held["reach"]),
             closed=int(held["closed"]),
             swept_at=int(held["swept"]),
-            marks=tuple(Mark(int(at), int(xmax)) for at, xmax in held["marks"]),
+            sweep_pages=int(held["pages"]),
+            marks=tuple(Mark(int(at), int(next_id)) for at, next_id in held["marks"]),
             ahead=_read(held["ahead"]) if held["ahead"] else None,
             sweep=Sweep(_read(sweep[0]), int(sweep[1])) if sweep else None,
             tail_read=bool(held["read"]),

@@ -97,18 +97,23 @@ def _frozen(names: dict[str, set[str]]) -> dict[str, frozenset[str]]:
 
 
 def read_moment(connection: sa.Connection, snapshot_functions: str | None) -> Moment:
-    """The server's clock and the bounds of this transaction's snapshot. Works on a hot standby too."""
+    """The server's clock, the lower bound of this transaction's snapshot, and the next transaction id.
+
+    `age()` counts from the next id to be given out, so it turns the snapshot's xmax (32 bits of it) into that id.
+    Works on a hot standby, needs no rights, and gives out no id.
+    """
     if snapshot_functions is None:
         now = connection.execute(sa.text("SELECT clock_timestamp() AT TIME ZONE 'UTC'")).scalar_one()
         return Moment(to_micros(now))
     prefix = {"pg_": "pg_snapshot", "txid_": "txid_snapshot"}[snapshot_functions]
-    now, xmin, xmax = connection.execute(
+    now, xmin, xmax, running_beyond = connection.execute(
         sa.text(f"""
-            SELECT clock_timestamp() AT TIME ZONE 'UTC', {prefix}_xmin(taken.s)::text, {prefix}_xmax(taken.s)::text
-            FROM (SELECT {snapshot_functions}current_snapshot() AS s) AS taken
+            SELECT clock_timestamp() AT TIME ZONE 'UTC', s.xmin, s.xmax, age((s.xmax & 4294967295)::text::xid)
+            FROM (SELECT {prefix}_xmin(t.s)::text::bigint AS xmin, {prefix}_xmax(t.s)::text::bigint AS xmax
+                  FROM (SELECT {snapshot_functions}current_snapshot() AS s) AS t) AS s
         """)
     ).one()
-    return Moment(to_micros(now), int(xmin), int(xmax))
+    return Moment(to_micros(now), xmin, xmax + running_beyond)
 
 
 def one_of(column: sa.ColumnElement[Any], parameter: str) -> sa.ColumnElement[bool]:

@@ -166,8 +166,8 @@ class Ours:
             put_flag(add, f"{own}tokens.vendor.independent", vendor.independent)
 
     def _findings(self, add: Add, found: list[str]) -> None:
-        if found:
-            self._texts(add, f"{self.own}findings", found)
+        """Also when there are none: a v3 Langfuse keeps what a correction leaves out."""
+        self._texts(add, f"{self.own}findings", found)
 
     def _sums(self, add: Add, trace: Trace) -> None:
         sums, own = trace.sums, f"{self.own}recorded."

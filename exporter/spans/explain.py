@@ -22,14 +22,16 @@ from exporter.spans.text import clean
 
 
 def explained(assessment: Assessment) -> dict[str, Any]:
-    """Readings by source, findings as sentences, verdict and unexplained rest; unknown values are left out."""
+    """Readings by source, findings as sentences, verdict and unexplained rest; unknown values are left out.
+
+    Findings and a rest of 0 are said too: a v3 Langfuse merges metadata, so what a correction leaves out stays.
+    """
     found: dict[str, Any] = {"verdict": str(assessment.verdict)}
     for source, reading in readings(assessment):
         found[source] = _reading(reading)
-    if assessment.findings:
-        found["findings"] = sentences(assessment)
+    found["findings"] = sentences(assessment)
     rest = _known(input=assessment.unexplained_input, output=assessment.unexplained_output)
-    if any(rest.values()):
+    if rest:
         found["unexplained"] = {**rest, "within_tolerance": assessment.within_tolerance}
     return found
 

@@ -69,9 +69,10 @@ def put_flag(add: Add, key: str, value: bool) -> None:
 
 
 def put_texts(add: Add, key: str, texts: Iterable[str]) -> None:
-    """One attribute that is a list of texts."""
+    """One attribute that is a list of texts, which may be empty."""
     attribute = add()
     attribute.key = key
+    attribute.value.array_value.SetInParent()
     more = attribute.value.array_value.values.add
     for text in texts:
         more().string_value = clean(text)

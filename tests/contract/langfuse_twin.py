@@ -170,7 +170,7 @@ class LangfuseTwin(Twin):
             self.observations[row["id"]] = row
             return
         merged = {**before, **{name: value for name, value in row.items() if value not in (None, {}, [])}}
-        merged["metadata"] = {**(before["metadata"] or {}), **(row["metadata"] or {})}
+        merged["metadata"] = {**(before["metadata"] or {}), **(row["metadata"] or {})} or row["metadata"]
         merged["tags"] = list(dict.fromkeys([*before["tags"], *row["tags"]]))
         merged["startTime"] = before["startTime"]
         self.observations[row["id"]] = merged

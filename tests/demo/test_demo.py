@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import socket
 import subprocess
@@ -32,6 +33,12 @@ from exporter.state import ledger
 Document = dict[str, Any]
 TRUTH: dict[str, dict[str, list[int]]] = json.loads(Path(__file__).with_name("truth.json").read_text("utf-8"))
 PARTS = ("input", "output")
+HIDDEN = {
+    "title": ("30", "6,034", "1,016"),
+    "suggested_questions": ("2", "299", "38"),
+    "embeddings": ("6", "43", "0"),
+}
+"""Requests, input and output of what Dify asked on its own, as the stand-in vendor labelled and counted it."""
 UNPROVABLE = {"42": 1}
 """Rows with calls of which neither side kept anything to tell them by: a node that Dify left running, asked of a vendor
 that is not told the user."""
@@ -188,6 +195,8 @@ def test_once_prints_a_summary_and_leaves_a_ledger(tmp_path: Path) -> None:
     assert done.returncode == 0, done.stdout + done.stderr
     assert "Traceback" not in done.stderr
     assert "Support chat (gpt-4o-mini)" in done.stdout
+    for hidden, numbers in HIDDEN.items():
+        assert re.search(rf"^{hidden} +{' +'.join(numbers)}$", done.stdout, re.MULTILINE), hidden
     state = tmp_path / "dify-exporter" / "demo.db"
     assert str(state) in done.stdout
     listed = run(tmp_path, "--state", str(state), "calls", "--json")

@@ -37,11 +37,11 @@ class World:
     transactions: list[Transaction]
 
     def moment(self, now: int) -> Moment:
-        """Ids are given out in the order of writing; the snapshot follows PostgreSQL's definition of its bounds."""
+        """Ids are given out in the order of writing; xmin is the lowest that is running, else the next one."""
         by_id = sorted(self.transactions, key=lambda t: (t.writes_at, t.row_id))
-        xmax = 1 + sum(t.writes_at <= now for t in by_id)
-        open_ids = [number for number, t in enumerate(by_id, 1) if t.writes_at <= now < t.commits_at]
-        return Moment(now, min(open_ids, default=xmax), xmax)
+        next_id = 1 + sum(t.writes_at <= now for t in by_id)
+        running = [number for number, t in enumerate(by_id, 1) if t.writes_at <= now < t.commits_at]
+        return Moment(now, min(running, default=next_id), next_id)
 
     def page(self, now: int, after: Position, until: int | None, size: int) -> list[Position]:
         seen = [Position(t.created_at, t.row_id) for t in self.transactions if t.commits_at <= now]
@@ -88,12 +88,14 @@ def test_every_row_is_found_however_late_it_commits(
     seen: set[Position] = set()
     text = None
     begin = BASE + (1500 if begins_late else -10) * SECOND
-    for now in [
-        *sorted(begin + at * SECOND for at in call_seconds),
-        *(BASE + at * SECOND for at in range(9600, 13_000, 40)),
-    ]:
-        text, rows, _ = call(world, text, now, size)
+    for at in sorted(call_seconds):
+        text, rows, _ = call(world, text, begin + at * SECOND, size)
         seen.update(rows)
+    for at in range(9600, 11_000, 70):  # all have committed; now the calls go on until nothing newer is there
+        caught_up = False
+        while not caught_up:
+            text, rows, caught_up = call(world, text, BASE + at * SECOND, size)
+            seen.update(rows)
     assert {Position(t.created_at, t.row_id) for t in made} <= seen
 
 
@@ -145,6 +147,19 @@ def test_a_sweep_of_several_pages_ends_and_gives_way_to_the_tail() -> None:
         text, rows, caught_up = call(world, text, BASE + 80 * SECOND, 3)
         answers.append((len(rows), caught_up))
     assert answers == [(3, False), (3, False), (3, False), (1, False), (0, True)]
+
+
+def test_sweeps_of_many_pages_leave_the_tail_its_time() -> None:
+    rows = [BASE + 5 * n * SECOND for n in range(600)]
+    made = [Transaction(at, at, at, f"10000000-0000-4000-8000-{n:012d}") for n, at in enumerate(rows)]
+    forever = Transaction(BASE, BASE + 10**15, BASE, "00000000-0000-4000-8000-999999999999")
+    world, text, sweep_calls, seen = World([forever, *made]), None, 0, set()
+    for at in range(-10, 3700):
+        text, page, _ = call(world, text, BASE + at * SECOND, 2)
+        sweep_calls += cursors.from_text(text).sweep is not None
+        seen.update(page)
+    assert len(seen) == 600
+    assert 300 < sweep_calls < 1850, "sweeps grow to 300 pages, and are half of all calls at most"
 
 
 def test_a_restored_database_whose_transaction_ids_start_over_does_not_widen_the_sweeps_for_ever() -> None:

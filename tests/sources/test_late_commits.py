@@ -61,6 +61,39 @@ def test_a_transaction_that_was_open_before_the_first_look_is_waited_for(
     assert late in ids(follow(source, cursor)[0])
 
 
+def test_a_transaction_that_was_open_before_the_first_look_in_a_quiet_database(
+    dify: Database, open_source: Any
+) -> None:
+    add_message(dify.connection, created_at=minutes(25))
+    slow = dify.transaction()
+    late = add_message(slow, created_at=minutes(20))
+    source = open_source(dify.url, overlap=1, sweep_interval=0)
+    refs, cursor = follow(source, None)
+    assert late not in ids(refs)
+    add_message(dify.connection, created_at=minutes(2))
+    _, cursor = follow(source, cursor)
+    slow.commit()
+    assert late in ids(follow(source, cursor)[0])
+
+
+def test_the_highest_transaction_id_may_be_the_slow_one(dify: Database, open_source: Any) -> None:
+    source = open_source(dify.url, overlap=60, sweep_interval=0)
+    add_message(dify.connection, created_at=minutes(30))
+    cursor = begun_long_ago(source)
+    other, slow = dify.transaction(), dify.transaction()
+    other.execute("CREATE TEMPORARY TABLE takes_the_lower_id (n int)")
+    late = add_message(slow, created_at=minutes(29.5))
+    newer = add_message(other, created_at=minutes(5))
+    other.commit()
+    refs, cursor = follow(source, cursor)
+    assert newer in ids(refs)
+    assert late not in ids(refs)
+    slow.commit()
+    assert late in ids(follow(source, cursor)[0]), (
+        "no transaction with a higher id had ended, yet this one was running"
+    )
+
+
 def test_two_long_transactions_that_overlap_are_both_found(dify: Database, open_source: Any) -> None:
     source = open_source(dify.url, overlap=60, sweep_interval=0)
     add_message(dify.connection, created_at=minutes(30))

@@ -18,6 +18,7 @@ from dify_tables import (
     WORKFLOW,
     Database,
     add_message,
+    add_node,
     add_run,
     ago,
     new_id,
