@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import time
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime, timedelta
+from functools import lru_cache
 
 from exporter.model import Micros
 
@@ -15,11 +16,17 @@ def now() -> Micros:
 
 def rfc3339(moment: Micros) -> str:
     """`2026-11-23T19:17:07.433732Z`."""
-    return (
-        datetime.fromtimestamp(moment / 1_000_000, UTC)
-        .replace(microsecond=moment % 1_000_000)
-        .strftime("%Y-%m-%dT%H:%M:%S.%fZ")
-    )
+    seconds, fraction = divmod(moment, 1_000_000)
+    days, seconds = divmod(seconds, 86_400)
+    minutes, second = divmod(seconds, 60)
+    hour, minute = divmod(minutes, 60)
+    return f"{_date(days)}T{hour:02}:{minute:02}:{second:02}.{fraction:06}Z"
+
+
+@lru_cache(maxsize=1024)
+def _date(days: int) -> str:
+    """The date that many days after 1970-01-01; most times of a page fall on a few days."""
+    return (date(1970, 1, 1) + timedelta(days=days)).isoformat()
 
 
 def micros(moment: datetime) -> Micros:

@@ -11,17 +11,26 @@ import hashlib
 from uuid import UUID
 
 ZERO_SPAN = "0" * 16
+_LOWER_HEX = frozenset("0123456789abcdef")
 
 
 def trace_id(record_id: str) -> str:
     """32 lower-case hex digits from a UUID text. Raises ValueError when it is not a UUID."""
-    return UUID(record_id).hex
+    return _hex(record_id)
 
 
 def span_id(row_id: str) -> str:
     """16 lower-case hex digits: the lower 8 bytes of a UUID text. Never all zero."""
-    tail = UUID(row_id).hex[16:]
+    tail = _hex(row_id)[16:]
     return tail if tail != ZERO_SPAN else synthetic_span_id(row_id, "row")
+
+
+def _hex(uuid_text: str) -> str:
+    """The digits of a UUID; the usual spelling is taken apart without building an object for it."""
+    digits = uuid_text.replace("-", "")
+    if len(uuid_text) == 36 and len(digits) == 32 and _LOWER_HEX.issuperset(digits):
+        return digits
+    return UUID(uuid_text).hex
 
 
 def synthetic_span_id(trace: str, role: str, *index: object) -> str:

@@ -7,7 +7,7 @@ transaction that stores its calls and its rendered spans. So the process may die
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import structlog
 
@@ -20,7 +20,7 @@ from exporter.sources.rows import Fetched, Source
 from exporter.spans import otlp
 from exporter.state import evidence, ledger, outbox, records
 from exporter.state.outbox import Parcel
-from exporter.state.records import Due
+from exporter.state.records import Due, Outcome
 from exporter.state.store import Store
 from exporter.waiting import SECOND, Decision
 
@@ -38,7 +38,6 @@ class Processed:
     vanished: int = 0
     set_aside: int = 0
     queued_bytes: int = 0
-    reasons: dict[str, int] = field(default_factory=dict)
 
 
 class Pipeline:
@@ -108,7 +107,7 @@ class Pipeline:
         *,
         hurry: bool,
     ) -> Processed:
-        now, done = self._clock(), Processed(read=len(assessed))
+        now = self._clock()
         known = {(item.ref.kind, item.ref.id): item for item in due}
         with self._store.read() as connection:
             revisions = ledger.revisions(connection, [item.assessed.trace.trace_id for item in assessed])
@@ -120,36 +119,14 @@ class Pipeline:
         ]
         parcels = [parcel for plan in plans for parcel in plan.parcels]
         with self._store.transaction("page") as connection:
+            ledger.put(connection, [plan.entry(now) for plan in plans])
             for plan in plans:
-                trace, decision = plan.read.assessed.trace, plan.decision
-                ledger.put(
-                    connection,
-                    plan.read.assessed,
-                    plan.read.fingerprints,
-                    exported_at=now if decision.export else None,
-                )
                 evidence.assign(connection, plan.read.matched)
-                if decision.look_again_at is None:
-                    records.finish(connection, [trace.ref], "done", decision.reason or None)
-                else:
-                    exported = decision.export or trace.trace_id in revisions
-                    records.postpone(
-                        connection, trace.ref, decision.look_again_at, decision.reason, watched=exported
-                    )
-                done.exported += decision.export
-                done.postponed += not decision.export
-                if not decision.export:
-                    done.reasons[decision.reason] = done.reasons.get(decision.reason, 0) + 1
             outbox.put(connection, parcels, now)
-            for item in fetched.filtered:
-                records.finish(connection, [item.ref], "filtered", item.reason)
-            records.finish(connection, fetched.vanished, "vanished", "the row is gone from Dify")
-            for ref, reason in (*fetched.failed, *broken):
-                records.finish(connection, [ref], "set_aside", reason)
-        done.filtered, done.vanished = len(fetched.filtered), len(fetched.vanished)
-        done.set_aside = len(fetched.failed) + len(broken)
-        done.queued_bytes = sum(len(parcel.spans) for parcel in parcels)
-        return done
+            records.settle(
+                connection, [*(plan.outcome() for plan in plans), *_without_trace(fetched, broken)]
+            )
+        return _counted(plans, fetched, broken, parcels)
 
     def _plan(
         self, item: readings.Read, due: Due, revisions: dict[str, int], now: Micros, hurry: bool
@@ -167,7 +144,7 @@ class Pipeline:
             hurry=hurry,
         )
         parcels = self._render(item.assessed, revision + 1) if decision.export else ()
-        return _Plan(item, decision, parcels)
+        return _Plan(item, decision, revision > 0, parcels)
 
     def _render(self, assessed: AssessedTrace, revision: int) -> tuple[Parcel, ...]:
         """One parcel per destination; a correction goes only where the same ids replace what was there."""
@@ -188,9 +165,48 @@ class Pipeline:
 
 @dataclass(frozen=True, slots=True)
 class _Plan:
+    """A trace that was read, and what is to become of it."""
+
     read: readings.Read
     decision: Decision
+    was_exported: bool
     parcels: tuple[Parcel, ...]
+
+    def entry(self, now: Micros) -> ledger.Entry:
+        return ledger.Entry(self.read.assessed, self.read.fingerprints, now if self.decision.export else None)
+
+    def outcome(self) -> Outcome:
+        ref, decision = self.read.assessed.trace.ref, self.decision
+        if decision.look_again_at is None:
+            return Outcome(ref, "done", decision.reason or None)
+        state = "watched" if decision.export or self.was_exported else "pending"
+        return Outcome(ref, state, decision.reason, decision.look_again_at)
+
+
+def _without_trace(fetched: Fetched, broken: Sequence[tuple[RecordRef, str]]) -> list[Outcome]:
+    return [
+        *(Outcome(item.ref, "filtered", item.reason) for item in fetched.filtered),
+        *(Outcome(ref, "vanished", "the row is gone from Dify") for ref in fetched.vanished),
+        *(Outcome(ref, "set_aside", reason) for ref, reason in (*fetched.failed, *broken)),
+    ]
+
+
+def _counted(
+    plans: Sequence[_Plan],
+    fetched: Fetched,
+    broken: Sequence[tuple[RecordRef, str]],
+    parcels: Sequence[Parcel],
+) -> Processed:
+    exported = sum(plan.decision.export for plan in plans)
+    return Processed(
+        read=len(plans),
+        exported=exported,
+        postponed=len(plans) - exported,
+        filtered=len(fetched.filtered),
+        vanished=len(fetched.vanished),
+        set_aside=len(fetched.failed) + len(broken),
+        queued_bytes=sum(len(parcel.spans) for parcel in parcels),
+    )
 
 
 def _assembled(fetched: Fetched) -> tuple[list[Trace], list[tuple[RecordRef, str]]]:

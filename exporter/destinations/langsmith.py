@@ -38,7 +38,7 @@ class LangSmith:
         self, settings: DestinationSettings, content_settings: ContentSettings, resource: Mapping[str, str]
     ) -> None:
         self.name = settings.name
-        self.limits: Limits = platform.limits(settings, 1, _REQUESTS_PER_SECOND)
+        self.limits: Limits = platform.limits(settings, 1, _REQUESTS_PER_SECOND, needs_parents=True)
         self.confirmation = platform.confirmation(settings, Confirmation.READ_BACK)
         self._api = platform.base_address(settings.endpoint or CLOUD, *_PATHS)
         self._http = Http(_headers(settings), settings.timeout)

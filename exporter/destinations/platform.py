@@ -32,7 +32,11 @@ def envelope(resource: Mapping[str, str]) -> Envelope:
 
 
 def limits(
-    settings: DestinationSettings, traces_per_request: int = 0, requests_per_second: float = 0.0
+    settings: DestinationSettings,
+    traces_per_request: int = 0,
+    requests_per_second: float = 0.0,
+    *,
+    needs_parents: bool = False,
 ) -> Limits:
     """Packing and pacing: the operator's, else the platform's."""
     return Limits(
@@ -40,6 +44,7 @@ def limits(
         max_bytes=settings.max_bytes,
         traces_per_request=traces_per_request,
         requests_per_second=settings.requests_per_second or requests_per_second,
+        needs_parents=needs_parents,
     )
 
 

@@ -33,73 +33,82 @@ class CallFilter:
     limit: int | None = None
 
 
-def put(
-    connection: sqlite3.Connection,
-    assessed: AssessedTrace,
-    fingerprints: Mapping[str, bytes],
-    *,
-    exported_at: Micros | None,
-) -> None:
-    """Store a trace and its calls as they are known now. With `exported_at` it counts into the totals (once per
-    change), and its revision grows."""
-    trace = assessed.trace
-    old = _counted(connection, trace.trace_id)
-    documents = [call_document(trace, assessment) for assessment in assessed.assessments]
-    connection.execute("DELETE FROM calls WHERE trace_id = ?", (trace.trace_id,))
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """A trace to store: `exported_at` is None while it only waits; `fingerprints` per call id."""
+
+    assessed: AssessedTrace
+    fingerprints: Mapping[str, bytes]
+    exported_at: Micros | None
+
+
+def put(connection: sqlite3.Connection, entries: Sequence[Entry]) -> None:
+    """Store traces and their calls as they are known now.
+
+    An exported trace counts into the totals (a later export only by what grew), and its revision grows.
+    """
+    known = _known(connection, [entry.assessed.trace.trace_id for entry in entries])
+    growth = totals.Growth()
+    calls: list[tuple[Any, ...]] = []
+    for entry in entries:
+        trace = entry.assessed.trace
+        documents = [call_document(trace, assessment) for assessment in entry.assessed.assessments]
+        if entry.exported_at is not None:
+            counted = _documents(connection, trace.trace_id) if known.get(trace.trace_id) else []
+            growth.add(trace.app.name, documents, counted)
+        calls += _call_rows(entry, documents)
+    connection.executemany("DELETE FROM calls WHERE trace_id = ?", [(trace_id,) for trace_id in known])
     connection.executemany(
-        "INSERT OR REPLACE INTO calls VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
-        [
-            (
-                document["call_id"],
-                trace.trace_id,
-                position,
-                trace.app.id,
-                trace.app.name,
-                document["provider"],
-                document["model"],
-                document["verdict"],
-                assessment.call.started_at,
-                assessment.call.ended_at,
-                int(assessment.vendor is not None and assessment.vendor.independent),
-                fingerprints.get(assessment.call.call_id, b""),
-                orjson.dumps(document).decode(),
-            )
-            for position, (assessment, document) in enumerate(
-                zip(assessed.assessments, documents, strict=True)
-            )
-        ],
+        "INSERT OR REPLACE INTO calls VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)", calls
     )
-    connection.execute(
+    connection.executemany(
         "INSERT INTO traces VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
         " ON CONFLICT (trace_id) DO UPDATE SET app_name = excluded.app_name, name = excluded.name,"
         " message_id = excluded.message_id, workflow_run_id = excluded.workflow_run_id, status = excluded.status,"
         " verdict = excluded.verdict, started_at = excluded.started_at, ended_at = excluded.ended_at,"
-        " revision = traces.revision + excluded.revision, exported_at = coalesce(excluded.exported_at, exported_at),"
-        " document = excluded.document",
-        (
-            trace.trace_id, trace.ref.kind.value, trace.ref.id, trace.ref.created_at,
-            trace.app.id, trace.app.name, trace.app.mode, trace.name, trace.message_id, trace.workflow_run_id,
-            trace.status.value, assessed.verdict.value, trace.started_at, trace.ended_at,
-            int(exported_at is not None), exported_at, orjson.dumps(trace_document(assessed)).decode(),
-        ),
-    )  # fmt: skip
-    if exported_at is not None:
-        totals.count(connection, trace.app.name, documents, old)
+        " revision = traces.revision + excluded.revision,"
+        " exported_at = coalesce(excluded.exported_at, exported_at), document = excluded.document",
+        [_trace_row(entry) for entry in entries],
+    )
+    growth.store(connection)
 
 
-def _counted(connection: sqlite3.Connection, trace_id: str) -> list[Document]:
-    """The call documents of an earlier export of this trace: what the totals already hold."""
-    row = connection.execute("SELECT revision FROM traces WHERE trace_id = ?", (trace_id,)).fetchone()
-    if row is None or row[0] == 0:
-        return []
+def _known(connection: sqlite3.Connection, trace_ids: Sequence[str]) -> dict[str, int]:
+    """The revisions of those of these traces that the ledger has."""
+    marks = ",".join("?" * len(trace_ids))
+    rows = connection.execute(
+        f"SELECT trace_id, revision FROM traces WHERE trace_id IN ({marks})", tuple(trace_ids)
+    )
+    return dict(rows)
+
+
+def _documents(connection: sqlite3.Connection, trace_id: str) -> list[Document]:
     rows = connection.execute("SELECT document FROM calls WHERE trace_id = ? ORDER BY position", (trace_id,))
     return [orjson.loads(document) for (document,) in rows]
 
 
-def revision(connection: sqlite3.Connection, trace_id: str) -> int:
-    """How often the trace was exported so far; 0 when never."""
-    row = connection.execute("SELECT revision FROM traces WHERE trace_id = ?", (trace_id,)).fetchone()
-    return int(row[0]) if row else 0
+def _call_rows(entry: Entry, documents: Sequence[Document]) -> list[tuple[Any, ...]]:
+    trace = entry.assessed.trace
+    return [
+        (
+            document["call_id"], trace.trace_id, position, trace.app.id, trace.app.name,
+            document["provider"], document["model"], document["verdict"],
+            assessment.call.started_at, assessment.call.ended_at,
+            int(assessment.vendor is not None and assessment.vendor.independent),
+            entry.fingerprints.get(assessment.call.call_id, b""), orjson.dumps(document).decode(),
+        )
+        for position, (assessment, document) in enumerate(zip(entry.assessed.assessments, documents, strict=True))
+    ]  # fmt: skip
+
+
+def _trace_row(entry: Entry) -> tuple[Any, ...]:
+    trace = entry.assessed.trace
+    return (
+        trace.trace_id, trace.ref.kind.value, trace.ref.id, trace.ref.created_at,
+        trace.app.id, trace.app.name, trace.app.mode, trace.name, trace.message_id, trace.workflow_run_id,
+        trace.status.value, entry.assessed.verdict.value, trace.started_at, trace.ended_at,
+        int(entry.exported_at is not None), entry.exported_at, orjson.dumps(trace_document(entry.assessed)).decode(),
+    )  # fmt: skip
 
 
 def revisions(connection: sqlite3.Connection, trace_ids: Sequence[str]) -> dict[str, int]:

@@ -57,23 +57,22 @@ def due(connection: sqlite3.Connection, now: Micros, limit: int) -> list[Due]:
     ]
 
 
-def postpone(
-    connection: sqlite3.Connection, ref: RecordRef, until: Micros, reason: str, *, watched: bool = False
-) -> None:
-    """Read this record again at that time."""
-    connection.execute(
-        "UPDATE records SET state = ?, due_at = ?, checks = checks + 1, reason = ? WHERE kind = ? AND id = ?",
-        ("watched" if watched else "pending", until, reason, ref.kind.value, ref.id),
-    )
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What became of a record that was read: no more reading (done, filtered, vanished, or set_aside: kept with its
+    reason, replayable), or another look at `due_at` (pending, or watched when it was already exported)."""
+
+    ref: RecordRef
+    state: str
+    reason: str | None = None
+    due_at: Micros = 0
 
 
-def finish(
-    connection: sqlite3.Connection, refs: Sequence[RecordRef], state: str, reason: str | None = None
-) -> None:
-    """No more reading: done, filtered, vanished or set_aside (kept with its reason, replayable)."""
+def settle(connection: sqlite3.Connection, outcomes: Iterable[Outcome]) -> None:
+    """Store outcomes."""
     connection.executemany(
-        "UPDATE records SET state = ?, reason = ?, due_at = 0 WHERE kind = ? AND id = ?",
-        [(state, reason, ref.kind.value, ref.id) for ref in refs],
+        "UPDATE records SET state = ?, reason = ?, due_at = ?, checks = checks + (? > 0) WHERE kind = ? AND id = ?",
+        [(o.state, o.reason, o.due_at, o.due_at, o.ref.kind.value, o.ref.id) for o in outcomes],
     )
 
 

@@ -28,17 +28,27 @@ class Total:
     value: float
 
 
-def count(
-    connection: sqlite3.Connection, app: str, documents: Sequence[Document], old: Sequence[Document]
-) -> None:
-    """Add what these call documents say and `old` (their earlier export) did not say yet."""
-    values = Counter(_all(documents))
-    for key, value in Counter(_all(old)).items():
-        values[key] -= value
-    connection.executemany(
-        "INSERT INTO totals VALUES (?, ?, ?, ?, ?, ?) ON CONFLICT DO UPDATE SET value = value + excluded.value",
-        [(metric, app, *key, value) for (metric, *key), value in values.items() if value > 0],
-    )
+class Growth:
+    """What a page of exported traces adds; stored with one statement."""
+
+    def __init__(self) -> None:
+        self._values: Counter[tuple[str, str, str, str, str]] = Counter()
+
+    def add(self, app: str, documents: Sequence[Document], counted: Sequence[Document]) -> None:
+        """Add what these call documents say and `counted` (their earlier export) did not say yet."""
+        before = _all(counted)
+        for key, value in _all(documents).items():
+            grown = value - before.get(key, 0)
+            if grown > 0:
+                metric, *labels = key
+                self._values[(metric, app, *labels)] += grown  # type: ignore[index, assignment]
+
+    def store(self, connection: sqlite3.Connection) -> None:
+        """Belongs into the transaction that stores the calls."""
+        connection.executemany(
+            "INSERT INTO totals VALUES (?, ?, ?, ?, ?, ?) ON CONFLICT DO UPDATE SET value = value + excluded.value",
+            [(*key, value) for key, value in self._values.items()],
+        )
 
 
 def _all(documents: Sequence[Document]) -> dict[tuple[str, str, str, str], float]:

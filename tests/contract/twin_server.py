@@ -10,11 +10,13 @@ from __future__ import annotations
 import argparse
 import gzip
 import json
+import socket
 import sys
 import threading
 import time
 import zlib
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import asdict, dataclass, field, fields
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -134,8 +136,7 @@ class Twin:
 
     def up(self) -> Self:
         """Listen; after `down`, at the same address."""
-        server = ThreadingHTTPServer(("127.0.0.1", self._port), _handler(self))
-        server.daemon_threads = True
+        server = _Server(("127.0.0.1", self._port), _handler(self))
         self._port = server.server_address[1]
         self._server = server
         threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True).start()
@@ -279,6 +280,35 @@ def serve(
     sys.stdout.write(twin.url + "\n")
     sys.stdout.flush()
     threading.Event().wait()
+
+
+class _Server(ThreadingHTTPServer):
+    daemon_threads = True
+    request_queue_size = 128
+
+    def __init__(self, *of: Any) -> None:
+        self.connections: set[socket.socket] = set()
+        super().__init__(*of)
+
+    def process_request(self, request: Any, client_address: Any) -> None:
+        self.connections.add(request)
+        super().process_request(request, client_address)
+
+    def shutdown_request(self, request: Any) -> None:
+        self.connections.discard(request)
+        super().shutdown_request(request)
+
+    def server_close(self) -> None:
+        """Kept-alive connections end with the server, as they do when it is killed."""
+        super().server_close()
+        for connection in list(self.connections):
+            with suppress(OSError):
+                connection.shutdown(socket.SHUT_RDWR)
+
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        """A client that goes away is its own affair; anything else is a bug of the twin and is shown."""
+        if not isinstance(sys.exception(), ConnectionError):
+            super().handle_error(request, client_address)
 
 
 def _handler(twin: Twin) -> type[BaseHTTPRequestHandler]:

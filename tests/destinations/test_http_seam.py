@@ -20,6 +20,13 @@ KEY = "sk-lf-very-secret"
 Answering = Callable[[Any, bytes], None]
 
 
+class QuietServer(ThreadingHTTPServer):
+    daemon_threads = True
+
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        """Broken connections are what these tests are about."""
+
+
 @contextmanager
 def server(answering: Answering) -> Iterator[str]:
     """A server that gives every request to `answering`."""
@@ -35,8 +42,7 @@ def server(answering: Answering) -> Iterator[str]:
         def log_message(self, *_: Any) -> None:
             """Quiet."""
 
-    listening = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    listening.daemon_threads = True
+    listening = QuietServer(("127.0.0.1", 0), Handler)
     threading.Thread(target=listening.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True).start()
     try:
         yield f"http://127.0.0.1:{listening.server_address[1]}"

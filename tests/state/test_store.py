@@ -129,6 +129,6 @@ def test_discovery_is_idempotent(tmp_path: Path) -> None:
     store = Store(tmp_path / "s.db")
     with store.transaction("t") as connection:
         assert records.meet(connection, [REF], 7) == 1
-        records.finish(connection, [REF], "done")
+        records.settle(connection, [records.Outcome(REF, "done")])
         assert records.meet(connection, [REF], 9) == 0
         assert records.counts(connection) == {"done": 1}

@@ -231,7 +231,7 @@ def test_health_of_destinations_jobs_and_records_is_shown(store: Store, serve: S
         health.failed(connection, "confirm", NOON + SECOND, "no answer")
         ref = RecordRef(RecordKind.RUN, "r1", NOON)
         records.meet(connection, [ref], NOON)
-        records.finish(connection, [ref], "set_aside", "broken")
+        records.settle(connection, [records.Outcome(ref, "set_aside", "broken")])
     found = samples(
         serve(lambda: Readiness(("stopped",), (), False, NOON, 42.5), destinations=("langfuse", "langsmith"))
     )

@@ -499,7 +499,7 @@ def test_the_status_page_says_what_stands_and_what_is_stuck(store: Store, serve:
         health.delivered(connection, "langfuse", NOON, traces=1200, spans=9000, confirmed=1100)
         health.undelivered(connection, "otlp", NOON, "HTTP 401", hold=True)
         records.meet(connection, [ref], NOON)
-        records.finish(connection, [ref], "set_aside", "no trace could be made of its rows")
+        records.settle(connection, [records.Outcome(ref, "set_aside", "no trace could be made of its rows")])
         health.failed(connection, "poll", NOON, "connection refused")
     site = serve(
         lambda: Readiness(("Dify cannot be read.",), ("Look.",), False, NOON - 60 * SECOND, 120.0),

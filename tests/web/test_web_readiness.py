@@ -147,7 +147,7 @@ def test_dead_letters_and_records_set_aside_are_warnings(reading: Store) -> None
         for unit in units[:2]:
             outbox.bury(connection, unit, "HTTP 400")
         records.meet(connection, [ref], NOON)
-        records.finish(connection, [ref], "set_aside", "broken")
+        records.settle(connection, [records.Outcome(ref, "set_aside", "broken")])
     readiness = assess(reading, LIVE)
     assert readiness.is_ready
     assert [warning.split(",")[0] for warning in readiness.warnings] == [

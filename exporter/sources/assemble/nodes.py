@@ -7,7 +7,6 @@ older versions, which are a subset.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import replace
 
 from exporter import ids
 from exporter.model import Call, Micros, Status, Step, StepKind, ToolCall
@@ -43,8 +42,19 @@ def node_steps(
         f"{node.node_type} node '{node.node_id}': {column} is cut, its full value is in Dify's object storage"
         for column in node.offloaded
     )
+    step = _step(rows, node, metadata, notes)
+    if node.node_type == "agent":
+        return agent_steps(rows, node, step, metadata, trace_id, notes)
+    if node.node_type == "knowledge-retrieval":
+        return _retrieval_steps(rows, node, step, metadata, trace_id, notes)
+    return [step]
+
+
+def _step(rows: TraceRows, node: NodeRow, metadata: Json, notes: list[str]) -> Step:
+    """The row's own step. A model call carries its texts itself, so its step does not repeat them."""
     status = node_status(node)
-    step = Step(
+    is_model = node.node_type in MODEL_NODES
+    return Step(
         span_id=ids.span_id(node.id),
         parent_id=None,
         kind=_kind(node),
@@ -53,18 +63,12 @@ def node_steps(
         ended_at=node_end(node),
         status=status,
         error=node.error if status is not Status.OK else None,
-        input=_text(node.inputs),
-        output=_text(node.outputs),
+        input=None if is_model else _text(node.inputs),
+        output=None if is_model else _text(node.outputs),
         facts=tuple(_facts(node, metadata, notes)),
+        call=_model_call(rows, node, notes) if is_model else None,
         link=_child_trace(rows, node, metadata, notes),
     )
-    if node.node_type in MODEL_NODES:
-        return [_with_call(step, _model_call(rows, node, status, notes))]
-    if node.node_type == "agent":
-        return agent_steps(rows, node, step, metadata, trace_id, notes)
-    if node.node_type == "knowledge-retrieval":
-        return _retrieval_steps(rows, node, step, metadata, trace_id, notes)
-    return [step]
 
 
 def _kind(node: NodeRow) -> StepKind:
@@ -112,11 +116,7 @@ def _is_workflow_tool(metadata: Json) -> bool:
     return isinstance(info, dict) and info.get("provider_type") == "workflow"
 
 
-def _with_call(step: Step, call: Call) -> Step:
-    return replace(step, call=call, input=None, output=None)
-
-
-def _model_call(rows: TraceRows, node: NodeRow, status: Status, notes: list[str]) -> Call:
+def _model_call(rows: TraceRows, node: NodeRow, notes: list[str]) -> Call:
     where = f"{node.node_type} node's"
     data = parse_object(node.process_data, f"{where} process_data", notes)
     outputs = parse_object(node.outputs, f"{where} outputs", notes)

@@ -7,7 +7,6 @@ Child rows name their container by its graph node id and their round by an index
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import replace
 
 from exporter import ids
 from exporter.model import Status, Step, StepKind
@@ -26,11 +25,9 @@ def nest(trace_id: str, parent_id: str | None, built: Sequence[Built]) -> Iterat
     for head in heads:
         home = homes[head.span_id]
         if home is None:
-            below.setdefault(parent_id, []).append(replace(head, parent_id=parent_id))
+            below.setdefault(parent_id, []).append(_below(head, parent_id))
         else:
-            below.setdefault(_round_id(trace_id, *home), []).append(
-                replace(head, parent_id=_round_id(trace_id, *home))
-            )
+            below.setdefault(_round_id(trace_id, *home), []).append(_below(head, _round_id(trace_id, *home)))
     for (container, index), members in _rounds(heads, homes).items():
         below.setdefault(container, []).append(_round_step(trace_id, container, index, members))
     yield from _walk(parent_id, below, rests)
@@ -43,6 +40,14 @@ def _walk(
         yield step
         yield from rests.get(step.span_id, ())
         yield from _walk(step.span_id, below, rests)
+
+
+def _below(step: Step, parent_id: str | None) -> Step:
+    """The step under that parent. Spelled out: `dataclasses.replace` is ten times slower, and this is every node."""
+    return Step(
+        step.span_id, parent_id, step.kind, step.name, step.started_at, step.ended_at, step.status, step.error,
+        step.input, step.output, step.facts, step.call, step.link,
+    )  # fmt: skip
 
 
 def _home(head: Step, heads: Sequence[Step]) -> tuple[str, int] | None:
