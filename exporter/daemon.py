@@ -18,6 +18,7 @@ from exporter.destinations import registry
 from exporter.destinations.base import Destination
 from exporter.destinations.delivery import Courier
 from exporter.errors import ExporterError, Misconfigured
+from exporter.memory import collect_seldom
 from exporter.model import Micros
 from exporter.pipeline import Pipeline, Processed
 from exporter.sources.rows import Source
@@ -136,6 +137,7 @@ class App:
 
     def _connected(self) -> Pipeline:
         if self._pipeline is None:
+            collect_seldom()
             source = self._open_source()
             with self.store.transaction("source") as connection:
                 for name, words in source.describe():

@@ -20,7 +20,6 @@ from exporter.spans import otlp
 from exporter.spans.langfuse import USAGE
 
 _WINDOW_MS = 15 * 60 * 1000
-_GAP_MS = 60 * 1000
 _PAGE = 1000
 _PAGES = 20
 _FIELDS = "core,usage"
@@ -147,19 +146,23 @@ class ReadBack:
 
 
 def _windows(traces: Iterable[Sequence[Sent]]) -> Iterator[list[Sequence[Sent]]]:
-    """Traces grouped so that each group fits one window and no group bridges a long silence."""
+    """Traces grouped so that each group fits one window; a trace that is longer than one is a group of its own."""
     group: list[Sequence[Sent]] = []
-    first = last = 0
-    for spans in sorted(traces, key=lambda spans: min(span.start_ms for span in spans)):
-        begin, end = min(span.start_ms for span in spans), max(span.start_ms for span in spans)
-        if group and (max(last, end) - first > _WINDOW_MS or begin - last > _GAP_MS):
+    first = 0
+    for begin, end, spans in sorted(((*_reach(spans), spans) for spans in traces), key=lambda item: item[:2]):
+        if group and end - first > _WINDOW_MS:
             yield group
             group = []
-        first = begin if not group else first
-        last = end if not group else max(last, end)
+        first = first if group else begin
         group.append(spans)
     if group:
         yield group
+
+
+def _reach(spans: Sequence[Sent]) -> tuple[int, int]:
+    """The first and the last start of a trace's spans."""
+    starts = [span.start_ms for span in spans]
+    return min(starts), max(starts)
 
 
 def _between(first_ms: int, last_ms: int) -> dict[str, str]:

@@ -64,14 +64,18 @@ def count_prompt(vocabulary: str, template: Template, messages: Sequence[PromptM
     Function calls of earlier assistant turns count as name + arguments + `TOOL_CALL_FRAME`; Dify repeats them on
     the tool's answer, where the request holds only an id, so there they are left out.
     """
-    total = Count(template.per_prompt)
+    tokens, sampled = template.per_prompt, False
     for message in messages:
-        total = _sum(total, Count(template.per_message), count(vocabulary, message.text))
+        text = count(vocabulary, message.text)
+        tokens += template.per_message + text.tokens
+        sampled |= text.sampled
         if message.name:
-            total = _sum(total, Count(template.per_name), count(vocabulary, message.name))
-        if message.role == "assistant":
-            total = _sum(total, _count_tool_calls(vocabulary, message.tool_calls))
-    return total
+            tokens += template.per_name + count(vocabulary, message.name).tokens
+        if message.tool_calls and message.role == "assistant":
+            calls = _count_tool_calls(vocabulary, message.tool_calls)
+            tokens += calls.tokens
+            sampled |= calls.sampled
+    return Count(tokens, sampled)
 
 
 def count_completion(
@@ -82,8 +86,10 @@ def count_completion(
     The end-of-turn token is left out: recorded gpt-4o-mini answers are billed one token more than their text,
     recorded gpt-4o-2024-05-13 answers are not.
     """
-    texts = [count(vocabulary, text) for text in (answer, reasoning) if text]
-    return _sum(*texts, _count_tool_calls(vocabulary, tool_calls))
+    parts = [count(vocabulary, text) for text in (answer, reasoning) if text]
+    if tool_calls:
+        parts.append(_count_tool_calls(vocabulary, tool_calls))
+    return parts[0] if len(parts) == 1 else _sum(*parts)
 
 
 def _count_tool_calls(vocabulary: str, calls: Iterable[ToolCall]) -> Count:

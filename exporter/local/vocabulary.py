@@ -95,6 +95,8 @@ def _counted(vocabulary: str, text: str) -> int:
 
 def _repaired(text: str) -> str:
     """Surrogate pairs joined, lone surrogates replaced: what an encoder on the way to the vendor would do."""
+    if text.isascii():
+        return text
     try:
         text.encode()
     except UnicodeEncodeError:

@@ -14,7 +14,7 @@ from exporter.sources.rows import NodeRow
 from exporter.sources.schema import Schema
 from exporter.sources.tables import as_text, plain, read_rows, table
 
-MOST_GRAPH_BYTES = 2 * 2**20
+MOST_GRAPH_BYTES = 256 * 2**10
 
 _MODEL_NODES = frozenset({"llm", "question-classifier", "parameter-extractor"})
 

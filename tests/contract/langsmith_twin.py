@@ -24,7 +24,7 @@ WORKSPACE = "5b1c3f5e-0000-4000-8000-00000000abcd"
 
 class LangSmithTwin(Twin):
     """Runs can be read after `delay` seconds; an orphan expires after `orphan_seconds`. With `organisation_key` the
-    key is one of an organisation, which needs the workspace header."""
+    key is one of an organisation, which needs the workspace header. A page holds at most `page` runs."""
 
     def __init__(
         self,
@@ -32,10 +32,12 @@ class LangSmithTwin(Twin):
         delay: float = 0.0,
         orphan_seconds: float = 43_200.0,
         organisation_key: bool = False,
+        page: int = 100,
         port: int = 0,
         state: Path | None = None,
     ) -> None:
         self.delay, self.orphan_seconds, self.organisation_key = delay, orphan_seconds, organisation_key
+        self.page = page
         self.runs: dict[str, dict[str, Any]] = {}
         self.waiting: dict[str, dict[str, Any]] = {}
         self.arrivals: Counter[str] = Counter()
@@ -88,6 +90,7 @@ class LangSmithTwin(Twin):
         limit = question.get("limit", 100)
         if not 1 <= limit <= 100:
             raise Refused(422, "limit must be at most 100")
+        limit = min(limit, self.page)
         if not any(question.get(name) for name in ("session", "id", "trace", "parent_run")):
             raise Refused(400, "at least one of session, id, parent_run, trace must be given")
         with self.lock:

@@ -82,6 +82,7 @@ class Twin:
     def __init__(self, *, port: int = 0, state: Path | None = None) -> None:
         self.faults = Faults()
         self.requests = 0
+        self.reads = 0
         self.bodies: list[int] = []
         self.lock = threading.RLock()
         self._noted: list[str] = []
@@ -211,6 +212,7 @@ class Twin:
     def read(self) -> None:
         """The faults of a read."""
         with self.lock:
+            self.reads += 1
             if self._use("no_reads"):
                 raise Refused(429, "rate limit exceeded", {"Retry-After": "1"})
 

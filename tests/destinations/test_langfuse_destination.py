@@ -96,11 +96,23 @@ def test_traces_of_many_days_are_asked_for_in_few_windows_and_all_found() -> Non
     with LangfuseTwin() as twin:
         destination = langfuse(twin)
         day = 86_400
-        units = [unit(destination, traces.one_call(number * day), number) for number in range(1, 8)]
-        for item in units:
-            destination.send([item])
-        lost = unit(destination, traces.one_call(9 * day), 9)
-        assert destination.missing([*units, lost]) == {9}
+        numbers = [number * day + minute * 60 for number in (1, 2, 9) for minute in range(5)]
+        units = [unit(destination, traces.one_call(number), number) for number in numbers]
+        destination.send(units)
+        lost = unit(destination, traces.one_call(9 * day + 600), 1)
+        assert destination.missing([*units, lost]) == {1}
+        which_kind_of_server, windows = 1, 3
+        assert twin.reads == which_kind_of_server + windows
+
+
+def test_traces_of_the_same_minutes_are_asked_for_at_once() -> None:
+    with LangfuseTwin() as twin:
+        destination = langfuse(twin)
+        units = [unit(destination, traces.one_call(1000 + number * 3), number) for number in range(60)]
+        destination.send(units)
+        assert destination.missing(units) == set()
+        which_kind_of_server, one_window = 1, 1
+        assert twin.reads == which_kind_of_server + one_window
 
 
 def test_a_trace_longer_than_a_window_is_asked_for_by_its_id() -> None:
@@ -134,6 +146,8 @@ def test_a_page_full_of_other_spans_is_read_on() -> None:
             destination.send([unit(destination, other)])
         assert len(twin.rows()) == 1512
         assert destination.missing(mine) == set()
+        which_kind_of_server, pages = 1, 2
+        assert twin.reads == which_kind_of_server + pages
 
 
 def test_reading_back_is_no_answer_while_reads_are_limited() -> None:

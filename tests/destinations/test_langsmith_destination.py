@@ -87,6 +87,14 @@ def test_many_runs_are_asked_for_page_by_page() -> None:
         assert destination.missing([*units, lost]) == {99}
 
 
+def test_a_server_with_smaller_pages_is_read_to_the_end() -> None:
+    with LangSmithTwin(page=5) as twin:
+        destination = langsmith(twin)
+        units = [unit(destination, traces.chatflow())]
+        destination.send(units)
+        assert destination.missing(units) == set()
+
+
 def test_nothing_is_there_before_the_project_exists_or_the_queue_has_run() -> None:
     with LangSmithTwin(delay=3600) as twin:
         destination = langsmith(twin)

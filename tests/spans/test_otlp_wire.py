@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from opentelemetry.exporter.otlp.proto.common.trace_encoder import encode_spans
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
@@ -137,6 +137,8 @@ def test_cut_frames_are_refused_never_guessed(spans: list[bytes], data: st.DataO
     assert found == spans[: len(found)]
 
 
+@example("key\x00", "text\x00", 2**63)
+@example("key\ud800", "text\ud800\udc00\x00", -(2**63) - 1)
 @given(st.text(), st.text(), st.integers())
 def test_any_text_and_number_can_be_encoded(key: str, text: str, number: int) -> None:
     span = Span()
@@ -145,7 +147,7 @@ def test_any_text_and_number_can_be_encoded(key: str, text: str, number: int) ->
     back = Span.FromString(span.SerializeToString())
     found = plain(back.attributes[1].value)
     assert found == number or found == str(number)
-    assert "\x00" not in back.attributes[0].value.string_value
+    assert "\x00" not in back.attributes[0].key + back.attributes[0].value.string_value
 
 
 @given(st.text(alphabet=st.characters(categories=["Cs", "L", "N"]), max_size=40))
