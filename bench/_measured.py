@@ -53,8 +53,7 @@ def in_own_process(module: str, *arguments: str) -> Taken:
     """Run `python -m module arguments…` and read what it took. Raises RuntimeError with its complaint when it fails."""
     done = subprocess.run(
         [sys.executable, "-m", module, *arguments],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
+        capture_output=True,
         env=bare_environment(),
         timeout=LONGEST_SECONDS,
         check=False,

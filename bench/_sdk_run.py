@@ -50,7 +50,12 @@ def main() -> None:
     from langfuse import Langfuse, propagate_attributes
 
     traces = _traces(given.bodies)
-    client = Langfuse(base_url=given.sink, environment="production", **KEYS)
+    client = Langfuse(
+        base_url=given.sink,
+        environment="production",
+        public_key=KEYS["public_key"],
+        secret_key=KEYS["secret_key"],
+    )
 
     def work() -> tuple[int, dict[str, float]]:
         sent = waiting = 0

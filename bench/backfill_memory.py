@@ -49,16 +49,24 @@ class Watched:
 
 def main() -> None:
     """Generate, back-fill, print."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--spans", type=int, default=1_000_000, help="about so many")
-    parser.add_argument("--kind", choices=("otlp", "langfuse"), default="otlp", help="dialect of the destination")
+    parser.add_argument(
+        "--kind", choices=("otlp", "langfuse"), default="otlp", help="dialect of the destination"
+    )
     parser.add_argument("--json", action="store_true", help="print one line of JSON instead of the table")
     given = parser.parse_args()
     measured_core, other_core = two_cores()
     stay_on(other_core)
     from exporter.demo.database import dify_database
 
-    with tempfile.TemporaryDirectory(prefix="dify-exporter-bench-") as folder, dify_database() as url, sink() as server:
+    with (
+        tempfile.TemporaryDirectory(prefix="dify-exporter-bench-") as folder,
+        dify_database() as url,
+        sink() as server,
+    ):
         until = datetime.now(UTC).replace(tzinfo=None) - timedelta(hours=2)
         runs = dify_data.runs_for(given.spans)
         say(f"writing {runs:,} runs into a Dify database …")
@@ -87,7 +95,11 @@ def _backfill(folder: Path, flags: dict[str, object], since: datetime, core: int
     with (
         complaints.open("wb") as stderr,
         subprocess.Popen(
-            command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=stderr, env=bare_environment()
+            command,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=stderr,
+            env=bare_environment(),
         ) as process,
     ):
         while process.poll() is None:
@@ -126,7 +138,9 @@ def _report(size: dify_data.Size, watched: Watched, *, as_json: bool) -> None:
             }
         )
         return
-    print(f"back-fill of {size.traces:,} traces, {size.spans:,} spans in {watched.seconds:.0f} s; {machine()}\n")
+    print(
+        f"back-fill of {size.traces:,} traces, {size.spans:,} spans in {watched.seconds:.0f} s; {machine()}\n"
+    )
     print_table(
         ("", "resident MB"),
         [

@@ -44,14 +44,20 @@ _SETTLE_SECONDS = 10.0
 
 def main() -> None:
     """Start several times, then leave one alone and watch it."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--starts", type=int, default=5)
     parser.add_argument("--idle-seconds", type=float, default=60.0)
     parser.add_argument("--json", action="store_true", help="print one line of JSON instead of the table")
     given = parser.parse_args()
     from exporter.demo.database import dify_database
 
-    with tempfile.TemporaryDirectory(prefix="dify-exporter-bench-") as folder, dify_database() as url, sink() as server:
+    with (
+        tempfile.TemporaryDirectory(prefix="dify-exporter-bench-") as folder,
+        dify_database() as url,
+        sink() as server,
+    ):
         dify_data.fill(url, _RUNS)
         flags = exporter_flags(url, Path(folder) / "state.db", "otlp", server.address)
         say("exporting the history once …")
@@ -64,7 +70,15 @@ def main() -> None:
 
 
 def _once(folder: Path, flags: dict[str, Any]) -> None:
-    command = [sys.executable, "-m", "exporter", "--config", str(settings_file(folder, flags)), "run", "--once"]
+    command = [
+        sys.executable,
+        "-m",
+        "exporter",
+        "--config",
+        str(settings_file(folder, flags)),
+        "run",
+        "--once",
+    ]
     done = subprocess.run(command, capture_output=True, env=bare_environment(), check=False, timeout=300)
     if done.returncode:
         raise SystemExit(f"run --once ended with {done.returncode}:\n{done.stderr.decode()[-2000:]}")
@@ -77,7 +91,9 @@ def _daemon(folder: Path, flags: dict[str, Any]) -> Iterator[tuple[subprocess.Po
     file = settings_file(folder, {**flags, "web.port": port})
     command = [sys.executable, "-m", "exporter", "--config", str(file), "run"]
     started = time.monotonic()
-    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, env=bare_environment())
+    process = subprocess.Popen(
+        command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, env=bare_environment()
+    )
     try:
         while not _is_ready(port):
             if process.poll() is not None or time.monotonic() - started > _LONGEST_START_SECONDS:
@@ -122,7 +138,9 @@ def _free_port() -> int:
         return int(probe.getsockname()[1])
 
 
-def _report(ready: list[float], cpu_percent: float, resident: float, seconds: float, *, as_json: bool) -> None:
+def _report(
+    ready: list[float], cpu_percent: float, resident: float, seconds: float, *, as_json: bool
+) -> None:
     if as_json:
         print_json(
             {

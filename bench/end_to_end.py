@@ -28,7 +28,9 @@ Runs = dict[str, list[Taken]]
 
 def main() -> None:
     """Measure and print."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--runs", type=int, default=1000, help="workflow runs (about 13.65 spans each)")
     parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("--without-sdk", action="store_true", help="leave Langfuse's client out")
@@ -44,14 +46,19 @@ def main() -> None:
             say(f"writing {given.runs} runs into a Dify database …")
             size = dify_data.fill(url, given.runs)
             runs = _measure(
-                size, given.repeats, _contestants(url, server, folder, measured_core, not given.without_sdk), server
+                size,
+                given.repeats,
+                _contestants(url, server, folder, measured_core, not given.without_sdk),
+                server,
             )
     finally:
         shutil.rmtree(folder, ignore_errors=True)
     _report(size, runs, given.repeats, as_json=given.json)
 
 
-def _contestants(url: str, server: Sink, folder: Path, core: int, with_sdk: bool) -> dict[str, Callable[[], Taken]]:
+def _contestants(
+    url: str, server: Sink, folder: Path, core: int, with_sdk: bool
+) -> dict[str, Callable[[], Taken]]:
     """Name → one measured run. Keeps the bodies of one export per dialect, which floor and SDK work from."""
     found: dict[str, Callable[[], Taken]] = {}
     for kind in KINDS:
@@ -96,7 +103,10 @@ def _report(size: dify_data.Size, runs: Runs, repeats: int, *, as_json: bool) ->
     sdk = speeds.get("sdk langfuse")
     if as_json:
         parts = {
-            name: {part: median(taken.parts[part] for taken in found) / size.spans * 1e6 for part in found[0].parts}
+            name: {
+                part: median(taken.parts[part] for taken in found) / size.spans * 1e6
+                for part in found[0].parts
+            }
             for name, found in runs.items()
             if found[0].parts
         }
@@ -114,11 +124,15 @@ def _report(size: dify_data.Size, runs: Runs, repeats: int, *, as_json: bool) ->
                 "times_the_floor": {
                     kind: round(speeds[f"floor {kind}"] / speeds[f"exporter {kind}"], 2) for kind in KINDS
                 },
-                "times_the_sdk": {kind: round(speeds[f"exporter {kind}"] / sdk, 1) for kind in KINDS} if sdk else None,
+                "times_the_sdk": {kind: round(speeds[f"exporter {kind}"] / sdk, 1) for kind in KINDS}
+                if sdk
+                else None,
             }
         )
         return
-    print(f"{size.traces:,} traces, {size.calls:,} model calls, {size.spans:,} spans; median of {repeats}; {machine()}\n")
+    print(
+        f"{size.traces:,} traces, {size.calls:,} model calls, {size.spans:,} spans; median of {repeats}; {machine()}\n"
+    )
     print_table(
         ("", "spans/s", "CPU µs/span", "floor / it", "it / SDK"),
         [

@@ -143,7 +143,9 @@ def _handler(counter: _Counter) -> type[BaseHTTPRequestHandler]:
 
 def main() -> None:
     """Serve on a free port of the loopback interface until standard input closes."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--core", type=int, help="run on this core only")
     given = parser.parse_args()
     if given.core is not None:

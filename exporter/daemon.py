@@ -6,23 +6,22 @@ The outermost layer: it holds the clock, the lock on the state file, and the ord
 from __future__ import annotations
 
 import threading
-import time
 from collections.abc import Callable
-from dataclasses import dataclass
 
 import structlog
 
 from exporter import clock, intake
-from exporter.config import DestinationSettings, Settings, masked_url
+from exporter.config import Settings, masked_url
 from exporter.destinations import registry
 from exporter.destinations.base import Destination
 from exporter.destinations.delivery import Courier
-from exporter.errors import ExporterError, Misconfigured
+from exporter.errors import Misconfigured, Stopped
 from exporter.memory import collect_seldom
 from exporter.model import Micros
+from exporter.once import OnceReport, run_once
 from exporter.pipeline import Pipeline, Processed
 from exporter.sources.rows import Source
-from exporter.state import health, outbox, pressure, records
+from exporter.state import health, pressure, records
 from exporter.state.store import Boundary, Store
 
 SECOND = 1_000_000
@@ -30,22 +29,6 @@ _MAX_DUE = 20_000
 """Discovery pauses while so many records wait to be read: the set of due records stays small."""
 
 log = structlog.get_logger()
-
-
-@dataclass(frozen=True, slots=True)
-class OnceReport:
-    """What `run --once` did. `problems` is empty when everything that was there is delivered."""
-
-    met: int
-    exported: int
-    unfinished: int
-    filtered: int
-    set_aside: int
-    delivered: dict[str, int]
-    waiting: dict[str, int]
-    dead: dict[str, int]
-    unconfirmed: dict[str, int]
-    problems: tuple[str, ...]
 
 
 class App:
@@ -91,7 +74,7 @@ class App:
             self._discover(pipeline)
             while not self.stopping.is_set():
                 done = self._process(pipeline, hurry=hurry)
-                _add(total, done)
+                total.add(done)
                 if not _did_something(done) or not self._discover(pipeline):
                     break
         return total
@@ -117,7 +100,7 @@ class App:
             done = pipeline.process(hurry=hurry)
             self._pressure.queued(done.queued_bytes)
             self.active_at = self.now()
-            _add(total, done)
+            total.add(done)
             if not _did_something(done):
                 break
         return total
@@ -172,81 +155,9 @@ class App:
                 met += new
         return met
 
-    # ── once ──
-
     def run_once(self, *, patience_seconds: float = 60.0, discover: bool = True) -> OnceReport:
-        """Everything that is there: evidence, traces, delivery. Raises ExporterError when Dify cannot be read.
-
-        A destination that does not answer is tried for `patience_seconds`; what it did not take stays in the state.
-        """
-        before = self._record_counts()
-        self.take_evidence()
-        done = self.poll(hurry=True) if discover else self.process_due(hurry=True)
-        problems = self._drain(patience_seconds)
-        after = self._record_counts()
-        with self.store.read() as connection:
-            backlogs = outbox.backlogs(connection)
-            deliveries = health.deliveries(connection)
-        return OnceReport(
-            met=sum(after.values()) - sum(before.values()),
-            exported=done.exported,
-            unfinished=after.get("pending", 0),
-            filtered=after.get("filtered", 0),
-            set_aside=after.get("set_aside", 0),
-            delivered={name: item.traces for name, item in deliveries.items()},
-            waiting={name: n for name, item in backlogs.items() if (n := item.ready + item.in_doubt)},
-            dead={name: item.dead for name, item in backlogs.items() if item.dead},
-            unconfirmed={name: item.acked for name, item in backlogs.items() if item.acked},
-            problems=tuple(problems),
-        )
-
-    def _drain(self, patience_seconds: float) -> list[str]:
-        """Deliver all queues side by side; one sentence per destination that did not take everything."""
-        problems: list[str] = []
-        threads = [
-            threading.Thread(target=self._drain_one, args=(courier, patience_seconds, problems), daemon=True)
-            for courier in self.couriers
-        ]
-        for thread in threads:
-            thread.start()
-        for thread in threads:
-            thread.join()
-        return problems
-
-    def _drain_one(self, courier: Courier, patience_seconds: float, problems: list[str]) -> None:
-        name = courier.destination.name
-        give_up = time.monotonic() + patience_seconds
-        while not self.stopping.is_set():
-            done = courier.step()
-            if done.sent:
-                give_up = time.monotonic() + patience_seconds
-            if done.wait_seconds is None:
-                break
-            with self.store.read() as connection:
-                delivery = health.deliveries(connection)[name]
-            if delivery.hold or time.monotonic() + done.wait_seconds > give_up:
-                problems.append(
-                    f"{name}: {delivery.failure or 'no answer'}; the rest stays in the state file"
-                )
-                return
-            self.stopping.wait(done.wait_seconds)
-        self._confirm_once(courier)
-
-    def _confirm_once(self, courier: Courier) -> None:
-        """Look for what was acknowledged, once its time has come, but not for long: the next run goes on."""
-        until = time.monotonic() + 2 * _settings_of(self.settings, courier.destination.name).confirm_after
-        while not self.stopping.is_set() and time.monotonic() < until:
-            courier.confirm()
-            courier.step()
-            with self.store.read() as connection:
-                backlog = outbox.backlogs(connection).get(courier.destination.name)
-            if backlog is None or not (backlog.acked or backlog.ready or backlog.in_doubt):
-                return
-            self.stopping.wait(0.5)
-
-    def _record_counts(self) -> dict[str, int]:
-        with self.store.read() as connection:
-            return records.counts(connection)
+        """Everything that is there: evidence, traces, delivery. Raises ExporterError when Dify cannot be read."""
+        return run_once(self, patience_seconds, discover=discover)
 
     def close(self) -> None:
         """Stop what runs and close; returns quickly, what was in flight stays in doubt."""
@@ -258,24 +169,5 @@ class App:
         self.store.close()
 
 
-class Stopped(ExporterError):
-    """Reading Dify is stopped by back-pressure; it goes on by itself when there is room again."""
-
-    retryable = True
-
-
-def _settings_of(settings: Settings, name: str) -> DestinationSettings:
-    return next(item for item in settings.destinations if item.name == name)
-
-
 def _did_something(done: Processed) -> bool:
     return bool(done.read or done.filtered or done.vanished or done.set_aside)
-
-
-def _add(total: Processed, done: Processed) -> None:
-    total.read += done.read
-    total.exported += done.exported
-    total.postponed += done.postponed
-    total.filtered += done.filtered
-    total.vanished += done.vanished
-    total.set_aside += done.set_aside

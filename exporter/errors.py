@@ -4,6 +4,7 @@
     ├── Misconfigured      the settings are wrong; a retry with the same settings fails again
     ├── StateRefused       the state file is damaged, foreign or in use; we never start it over by ourselves
     ├── Unreachable        a connection failed; retryable
+    ├── Stopped            reading Dify is stopped by back-pressure; retryable
     └── SourceRefused      the source answers but will not let us read (not a Dify database, permission missing)
 
 Every message says what was being done, why it failed and what to try. None carries a secret or prompt text.
@@ -47,6 +48,12 @@ class Unreachable(ExporterError):
 
     retryable = True
     exit_code = 3
+
+
+class Stopped(ExporterError):
+    """Reading Dify is stopped by back-pressure; it goes on by itself when there is room again."""
+
+    retryable = True
 
 
 class SourceRefused(ExporterError):

@@ -39,6 +39,11 @@ class Processed:
     set_aside: int = 0
     queued_bytes: int = 0
 
+    def add(self, more: Processed) -> None:
+        """Count another call's work too."""
+        for name in self.__slots__:
+            setattr(self, name, getattr(self, name) + getattr(more, name))
+
 
 class Pipeline:
     """Source to outbox. One thread at a time; the destinations' couriers work beside it."""

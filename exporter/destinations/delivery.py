@@ -25,7 +25,6 @@ from exporter.state.store import Store
 SECOND = 1_000_000
 _LONGEST_PAUSE = 300.0
 _HOLD_PAUSE = 60.0
-_TAKEN = 1000
 _ASKED = 200
 _PATIENCE = 120 * SECOND
 """A platform takes in what it acknowledged within seconds; after two minutes an absent trace counts as lost."""
@@ -63,6 +62,11 @@ class Courier:
         self._stopping = False
         self._max_bytes = destination.limits.max_bytes
 
+    @property
+    def confirm_after(self) -> float:
+        """Seconds between an acknowledgement and the first look for it."""
+        return self._settings.confirm_after
+
     def stop(self) -> None:
         """End `step` after the request in flight."""
         self._stopping = True
@@ -75,12 +79,12 @@ class Courier:
             if now < self._paused_until:
                 return Round(sent, True, (self._paused_until - now) / SECOND)
             with self._store.read() as connection:
-                units = outbox.take(connection, self.destination.name, now, self._per_request())
+                units = self._next(connection, now)
                 upcoming = None if units else outbox.next_at(connection, self.destination.name)
             if not units:
                 wait = None if upcoming is None else max(0.05, (upcoming - now) / SECOND)
                 return Round(sent, False, wait)
-            if not self._send(self._packed(units)):
+            if not self._send(units):
                 return Round(sent, True, max(0.0, (self._paused_until - self._clock()) / SECOND))
             sent += 1
         return Round(sent, False, None)
@@ -102,21 +106,11 @@ class Courier:
         self._missing([(unit, at) for unit, at in looked if unit.seq in missing], now)
         return forgotten
 
-    def _per_request(self) -> int:
-        return self.destination.limits.traces_per_request or min(_TAKEN, self.destination.limits.max_spans)
-
-    def _packed(self, units: Sequence[Unit]) -> list[Unit]:
-        """As many whole traces as one request may hold; one that is larger goes alone and is split when refused."""
+    def _next(self, connection: sqlite3.Connection, now: Micros) -> list[Unit]:
+        """As many whole traces as one request may hold."""
         limits = self.destination.limits
-        packed: list[Unit] = []
-        spans = size = 0
-        for unit in units[: limits.traces_per_request or None]:
-            spans += unit.span_count
-            size += len(unit.spans)
-            if packed and (spans > limits.max_spans or size > self._max_bytes):
-                break
-            packed.append(unit)
-        return packed
+        most = limits.traces_per_request or limits.max_spans
+        return outbox.take(connection, self.destination.name, now, most, limits.max_spans, self._max_bytes)
 
     def _send(self, units: Sequence[Unit]) -> bool:
         """One request and the storing of its answer; False when the worker must pause."""

@@ -16,6 +16,9 @@ from exporter.model import Micros
 _UNIT = "seq, trace_id, revision, spans, span_count, started_at, ended_at, state = 'in_doubt'"
 
 
+MOST_SENDS = 8
+
+
 @dataclass(frozen=True, slots=True)
 class Parcel:
     """A trace rendered for one destination, not stored yet."""
@@ -62,15 +65,35 @@ def put(connection: sqlite3.Connection, parcels: Iterable[Parcel], now: Micros) 
     )
 
 
-def take(connection: sqlite3.Connection, destination: str, now: Micros, limit: int) -> list[Unit]:
-    """The next units to send, longest due first; in-doubt ones of an earlier process too."""
-    rows = connection.execute(
-        f"SELECT {_UNIT} FROM (SELECT * FROM outbox WHERE destination = ?1 AND state = 'ready' AND next_at <= ?2"
-        " UNION ALL SELECT * FROM outbox WHERE destination = ?1 AND state = 'in_doubt' AND next_at <= ?2)"
-        " ORDER BY next_at, seq LIMIT ?3",
-        (destination, now, limit),
-    )
-    return [_unit(row) for row in rows]
+def take(
+    connection: sqlite3.Connection,
+    destination: str,
+    now: Micros,
+    limit: int,
+    max_spans: int = 2**31,
+    max_bytes: int = 2**62,
+) -> list[Unit]:
+    """The next units to send in one request, longest due first; those in doubt before new ones.
+
+    Stops at `limit` units or before the sums of spans or bytes grow too large; one unit larger than that comes alone.
+    Reads no further than that, however much waits.
+    """
+    taken: list[Unit] = []
+    spans = size = 0
+    for state in ("in_doubt", "ready"):
+        rows = connection.execute(
+            f"SELECT {_UNIT} FROM outbox WHERE destination = ? AND state = '{state}' AND next_at <= ?"
+            " ORDER BY next_at, seq",
+            (destination, now),
+        )
+        for row in rows:
+            unit = _unit(row)
+            spans += unit.span_count
+            size += len(unit.spans)
+            if len(taken) == limit or (taken and (spans > max_spans or size > max_bytes)):
+                return taken
+            taken.append(unit)
+    return taken
 
 
 def _unit(row: tuple) -> Unit:  # type: ignore[type-arg]
@@ -170,11 +193,12 @@ def forget(connection: sqlite3.Connection, units: Sequence[Unit]) -> None:
 
 
 def send_again(connection: sqlite3.Connection, units: Sequence[Unit], now: Micros) -> None:
-    """Acknowledged, but not there: back to ready."""
+    """Acknowledged, but not there: back to ready. After `MOST_SENDS` tries a dead letter, because a platform that always
+    acknowledges and never stores (or stores something else) would be asked for ever."""
     connection.executemany(
-        "UPDATE outbox SET state = 'ready', acked_at = NULL, next_at = ?, reason = 'acknowledged, then not found'"
-        " WHERE seq = ? AND revision = ?",
-        [(now, unit.seq, unit.revision) for unit in units],
+        "UPDATE outbox SET state = CASE WHEN attempts < ? THEN 'ready' ELSE 'dead' END, acked_at = NULL, next_at = ?,"
+        " reason = 'acknowledged, then not found (' || attempts || ' times)' WHERE seq = ? AND revision = ?",
+        [(MOST_SENDS, now, unit.seq, unit.revision) for unit in units],
     )
 
 

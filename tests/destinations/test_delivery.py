@@ -237,6 +237,19 @@ def test_spans_that_were_acknowledged_and_lost_are_sent_again(bench: Bench) -> N
     assert bench.delivery().resent > 0
 
 
+def test_a_platform_that_acknowledges_and_never_stores_ends_in_dead_letters(bench: Bench) -> None:
+    bench.twin.faults.lose_spans = 10_000
+    bench.queue(_traces(2))
+    bench.deliver(T0 + 2 * HOUR)
+    backlog = bench.backlog()
+    assert backlog is not None
+    assert (backlog.dead, backlog.ready, backlog.acked) == (2, 0, 0)
+    with bench.store.read() as connection:
+        assert {reason for _, _, reason, _ in outbox.dead(connection)} == {
+            f"acknowledged, then not found ({outbox.MOST_SENDS} times)"
+        }
+
+
 def test_an_answer_that_never_came_leaves_the_trace_in_doubt_and_then_once(bench: Bench) -> None:
     traces = _traces(12)
     bench.twin.faults.hang_up_after = 2

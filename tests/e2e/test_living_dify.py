@@ -208,7 +208,7 @@ def test_a_fifty_megabyte_prompt_passes_in_bounded_pieces(
 def test_reading_stops_when_the_backlog_is_full_and_goes_on_when_there_is_room(
     dify: str, langfuse: LangfuseTwin, tmp_path: Path
 ) -> None:
-    from exporter.daemon import Stopped
+    from exporter.errors import Stopped
 
     _commit(dify, *(message(f"m {number}", stamp(60)) for number in range(300)))
     with _app(dify, langfuse, tmp_path, dify__page_size=50, state__max_backlog="200KiB") as app:

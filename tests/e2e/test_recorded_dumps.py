@@ -15,8 +15,9 @@ import psycopg
 import pytest
 
 from exporter import config
-from exporter.daemon import App, OnceReport
+from exporter.daemon import App
 from exporter.demo.database import dify_database
+from exporter.once import OnceReport
 from exporter.state import ledger
 from tests.vendor.convert_recording import convert
 
