@@ -143,7 +143,9 @@ def _moment(text: str | None, name: str) -> int | None:
 def demo(
     context: typer.Context,
     once: Annotated[bool, typer.Option("--once", help="Replay everything, print a summary, exit.")] = False,
-    again: Annotated[bool, typer.Option("--serve", help="Replay nothing; serve the last demo's page.")] = False,
+    again: Annotated[
+        bool, typer.Option("--serve", help="Replay nothing; serve the last demo's page.")
+    ] = False,
 ) -> None:
     """Replay recorded Dify traffic through the whole pipeline into a local page; no account, no Dify, no network."""
     from exporter.demo.demo import run_demo

@@ -41,7 +41,9 @@ class Exported:
 
 
 @pytest.fixture(scope="module", params=sorted(TRUTH))
-def exported(request: pytest.FixtureRequest, shared: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Exported]:
+def exported(
+    request: pytest.FixtureRequest, shared: Path, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Exported]:
     version = request.param
     folder = tmp_path_factory.mktemp("dump")
     suffix = "" if version == "1.12.1" else f"-{version}"
@@ -136,8 +138,14 @@ def test_a_vendor_reading_is_the_logs_own_number(exported: Exported) -> None:
             continue
         billed = [exported.vendor_log[attempt["id"]] for attempt in reading["attempts"]]
         owners.update(entry["id"] for entry in billed)
-        assert (reading["input"], reading["output"]) == tuple(map(sum, zip(*map(_billed, billed), strict=True)))
-        assert not [entry["kind"] for entry in billed if entry["kind"] in ("title", "suggested", "embedding", "rerank")]
+        assert (reading["input"], reading["output"]) == tuple(
+            map(sum, zip(*map(_billed, billed), strict=True))
+        )
+        assert not [
+            entry["kind"]
+            for entry in billed
+            if entry["kind"] in ("title", "suggested", "embedding", "rerank")
+        ]
     assert set(owners.values()) == {1}
 
 
