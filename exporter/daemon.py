@@ -132,13 +132,7 @@ class App:
     def _open_source(self) -> Source:
         from exporter.sources.database import open_database
 
-        url = self.settings.dify.database.url
-        if url is None:
-            raise Misconfigured(
-                ["dify.database.url: is required (DIFY_DATABASE_URL)"],
-                "postgresql://readonly:password@host:5432/dify; docs/install.md has the SQL for a read-only role",
-            )
-        log.info("source", address=masked_url(url.get_secret_value()))
+        log.info("source", address=masked_url(source_url(self.settings)))
         return open_database(self.settings.dify)
 
     def _discover(self, pipeline: Pipeline) -> int:
@@ -167,6 +161,16 @@ class App:
         if self._source is not None:
             self._source.close()
         self.store.close()
+
+
+def source_url(settings: Settings) -> str:
+    """The address of Dify's database. Raises Misconfigured when none is set."""
+    if settings.dify.database.url is None:
+        raise Misconfigured(
+            ["dify.database.url: is required (DIFY_DATABASE_URL)"],
+            "postgresql://readonly:password@host:5432/dify; docs/install.md has the SQL for a read-only role",
+        )
+    return settings.dify.database.url.get_secret_value()
 
 
 def _did_something(done: Processed) -> bool:

@@ -11,7 +11,7 @@ import structlog
 
 from exporter import __version__
 from exporter.config import Settings
-from exporter.daemon import App
+from exporter.daemon import App, source_url
 from exporter.schedule import Schedule
 from exporter.state import pressure
 from exporter.web.app import build_app
@@ -23,6 +23,7 @@ log = structlog.get_logger()
 
 def serve(settings: Settings, shutdown_seconds: float) -> int:
     """Run until a signal or a broken state file; returns the exit code. Raises ExporterError when it cannot start."""
+    source_url(settings)
     app = App(settings)
     schedule = Schedule(app)
     ending = threading.Event()

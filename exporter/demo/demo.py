@@ -165,7 +165,7 @@ def _ending_in_order() -> Iterator[None]:
 def _say_how_to_look_again(settings: Settings, out: Console) -> None:
     state = settings.state.path
     for what, command in (
-        ("its page", "dify-exporter demo --serve"),
+        ("its page", f"{_address(settings)}  (dify-exporter demo --serve)"),
         ("its calls", f"dify-exporter --state {state} calls"),
         ("one trace", f"dify-exporter --state {state} explain ID"),
     ):

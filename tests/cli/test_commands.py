@@ -186,6 +186,13 @@ def test_every_problem_of_the_settings_is_in_one_message(tmp_path: Path) -> None
         assert name in done.stderr, name
 
 
+@pytest.mark.parametrize("command", [["run"], ["run", "--once"], ["check"], ["backfill", "--since", "2026-01-01"]])
+def test_a_missing_database_address_is_said_at_once(command: list[str], tmp_path: Path) -> None:
+    done = run(*command, cwd=tmp_path)
+    assert done.returncode in (2, 3)
+    assert "DIFY_DATABASE_URL" in done.stdout + done.stderr
+
+
 def test_config_show_tells_where_each_value_came_from_and_masks_secrets(ran: Ran) -> None:
     done = run("--set", "dify.poll_interval=9s", "config", "show", "--json", cwd=ran.folder, env=ran.env)
     shown = json.loads(done.stdout)
