@@ -60,11 +60,19 @@ def usd(cost: Money | None) -> float | None:
 
 
 def chosen_cost(assessment: Assessment) -> float | None:
-    """US dollars of the chosen reading, None when that reading has no cost in dollars."""
+    """US dollars of the chosen reading, None when nobody priced its tokens in dollars.
+
+    Where the vendor's evidence has no price and Dify recorded the very same tokens, Dify's price is theirs too.
+    """
     choice = chosen(assessment)
     if choice is None:
         return None
-    return usd(dict(readings(assessment))[choice[0]].cost)
+    source, tokens = choice
+    cost = usd(dict(readings(assessment))[source].cost)
+    dify = assessment.dify
+    if cost is None and dify is not None and (dify.tokens.input, dify.tokens.output) == (tokens.input, tokens.output):
+        return usd(dify.cost)
+    return cost
 
 
 def unique_codes(findings: Iterable[Finding]) -> list[str]:
