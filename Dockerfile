@@ -1,4 +1,4 @@
-# Built once with network access, the image needs none afterwards: vocabularies, pages and the price rules are inside.
+# Built once with network access, the image needs none afterwards: vocabularies and pages are inside.
 
 FROM python:3.12-slim AS build
 ENV PIP_NO_CACHE_DIR=1 PIP_DISABLE_PIP_VERSION_CHECK=1

