@@ -192,7 +192,8 @@ def status(console: Console, document: Document) -> None:
         ", ".join(f"{count:,} {name}" for name, count in sorted(document["records"].items())) or "none yet"
     )
     console.print(f"records: {records}; lag {document['lag_seconds']:g} s", highlight=False)
-    console.print(_destinations(document["destinations"]))
+    if document["destinations"]:
+        console.print(_destinations(document["destinations"]))
     for item in document["evidence"]:
         console.print(
             f"evidence {item['source']}: {item['requests']:,} requests, {item['matched']:,} matched, {item['refused']} refused",

@@ -186,7 +186,9 @@ def test_every_problem_of_the_settings_is_in_one_message(tmp_path: Path) -> None
         assert name in done.stderr, name
 
 
-@pytest.mark.parametrize("command", [["run"], ["run", "--once"], ["check"], ["backfill", "--since", "2026-01-01"]])
+@pytest.mark.parametrize(
+    "command", [["run"], ["run", "--once"], ["check"], ["backfill", "--since", "2026-01-01"]]
+)
 def test_a_missing_database_address_is_said_at_once(command: list[str], tmp_path: Path) -> None:
     done = run(*command, cwd=tmp_path)
     assert done.returncode in (2, 3)

@@ -273,3 +273,54 @@ def _forwarder(port: int, target: str) -> Iterator[None]:
         yield
     finally:
         listener.close()
+
+
+def test_a_full_disk_stops_the_reading_says_so_and_loses_nothing(
+    dify: str, langfuse: LangfuseTwin, tmp_path: Path
+) -> None:
+    _commit(dify, message("waits in dify", stamp(1)))
+    full = {**_env(dify, langfuse.url), "DIFY_EXPORTER_STATE_MIN_FREE_DISK": "9000000GiB"}
+    with daemon(tmp_path, full) as running:
+        wait_for(lambda: any("free some space" in problem for problem in running.ready()[1]["problems"]))
+        assert running.ready()[0] == 503
+        running.end()
+    assert langfuse.counts() == {}
+    with daemon(tmp_path, _env(dify, langfuse.url)) as running:
+        wait_for(lambda: len(langfuse.counts()) == 2)
+        running.end()
+
+
+def test_texts_and_secrets_stay_out_of_logs_ledger_and_process_list(
+    dify: str, langfuse: LangfuseTwin, tmp_path: Path
+) -> None:
+    secret_text = "the launch code is 0000"
+    _commit(
+        dify,
+        message(
+            "private",
+            stamp(1),
+            query=secret_text,
+            answer=secret_text,
+            message=[{"role": "user", "text": secret_text}],
+        ),
+        message("failed", stamp(1), status="error", error=secret_text, message_metadata=None, message=""),
+    )
+    with daemon(tmp_path, {**_env(dify, langfuse.url), "DIFY_EXPORTER_LOG_LEVEL": "debug"}) as running:
+        wait_for(lambda: len(langfuse.counts()) == 4)
+        command_line = Path(f"/proc/{running.process.pid}/cmdline").read_bytes().decode()
+        with urlopen(running.page + "metrics", timeout=5) as answer:
+            metrics = answer.read().decode()
+        wait_for(lambda: _unconfirmed(tmp_path, dify, langfuse) == 0, 40)
+        running.end()
+    assert secret_text not in "".join(running.log) + metrics + command_line
+    assert langfuse_twin.SECRET_KEY not in "".join(running.log) + metrics + command_line
+    kept = b"".join(file.read_bytes() for file in tmp_path.glob("dify-exporter.db"))
+    store_text = run("calls", "--json", cwd=tmp_path, env=_env(dify, None)).stdout
+    assert kept
+    assert secret_text not in store_text
+
+
+def _unconfirmed(folder: Path, dify: str, twin: LangfuseTwin) -> int:
+    state = json.loads(run("status", "--json", cwd=folder, env=_env(dify, twin.url)).stdout)
+    destination = state["destinations"][0]
+    return int(destination["unconfirmed"] + destination["waiting"])
