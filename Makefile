@@ -12,8 +12,8 @@ PACKAGING := pyproject.toml requirements.lock
 
 # Arguments for the program a target runs: make demo ARGS=--once, make test ARGS="tests/local -k exact".
 ARGS ?=
-# The scripts that `make bench` runs.
-BENCH ?= $(sort $(wildcard bench/*.py))
+# The measurements that `make bench` runs; each takes one to seven minutes.
+BENCH ?= end_to_end daemon backfill_memory
 # Tests of one file stay on one worker, so that they share their database server.
 WORKERS ?= auto
 
@@ -38,8 +38,8 @@ format: $(VENV)/.dev ## let ruff lay out the code
 	@$(BIN)/ruff check --fix .
 	@$(BIN)/ruff format .
 
-bench: $(VENV)/.dev ## measure the published numbers (BENCH=bench/one.py for one of them)
-	@for script in $(BENCH); do echo "== $$script"; $(BIN)/python $$script $(ARGS) || exit 1; done
+bench: $(VENV)/.dev ## measure the published numbers (BENCH=daemon for one of them)
+	@for name in $(BENCH); do echo "== $$name"; $(BIN)/python -m bench.$$name $(ARGS) || exit 1; done
 
 lock: $(VENV)/.uv ## work out requirements.lock again for Python 3.11 to 3.13
 	@{ echo "# Versions for Python 3.11 to 3.13, worked out by 'make lock'; used as constraints: pip install -c requirements.lock .[demo]"; \

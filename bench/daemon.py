@@ -157,7 +157,7 @@ def _report(
         return
     print(f"`dify-exporter run` on a Dify where nothing happens; {machine()}\n")
     print_table(
-        ("", ""),
+        ("", "measured"),
         [
             (f"start to ready, median of {len(ready)}", f"{median(ready):.2f} s"),
             (f"processor when idle, over {seconds:.0f} s", f"{cpu_percent:.2f} % of a core"),

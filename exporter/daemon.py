@@ -149,9 +149,9 @@ class App:
                 met += new
         return met
 
-    def run_once(self, *, patience_seconds: float = 60.0, discover: bool = True) -> OnceReport:
+    def run_once(self, *, patience_seconds: float = 60.0) -> OnceReport:
         """Everything that is there: evidence, traces, delivery. Raises ExporterError when Dify cannot be read."""
-        return run_once(self, patience_seconds, discover=discover)
+        return run_once(self, patience_seconds)
 
     def close(self) -> None:
         """Stop what runs and close; returns quickly, what was in flight stays in doubt."""

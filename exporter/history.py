@@ -24,10 +24,12 @@ from exporter.config import Settings
 from exporter.daemon import App
 from exporter.errors import Misconfigured
 from exporter.model import Micros
+from exporter.once import Drains
 from exporter.sources.database import open_database
 from exporter.state.store import Store
 
 _FOLLOW_SECONDS = 1.0
+_PATIENCE_SECONDS = 60.0
 
 
 def run_backfill(
@@ -69,20 +71,26 @@ def _count(settings: Settings, since: Micros, until: Micros, as_json: bool, out:
 
 
 def _work(settings: Settings, since: Micros, until: Micros, progress: Progress, err: Console) -> int:
-    """No daemon is running: search, read and deliver here."""
+    """No daemon is running: search, read and deliver here, side by side."""
     with App(settings) as app:
         app.take_evidence()
         source = app.source()
         task = progress.add_task("records", total=None)
-        for state in backfill.search(app.store, source, since, until, clock.now):
-            _show(progress, task, state)
-            app.process_due(hurry=True)
-            _show(progress, task, state)
-        report = app.run_once(discover=False)
-        progress.update(task, completed=progress.tasks[0].total)
-    for problem in report.problems:
+        drains = Drains(app, _PATIENCE_SECONDS)
+        try:
+            for state in backfill.search(app.store, source, since, until, clock.now):
+                _show(progress, task, state)
+                drains.beside(lambda: app.process_due(hurry=True))
+                _show(
+                    progress,
+                    task,
+                    backfill.Progress(state.expected, state.found, backfill.waiting(app.store)),
+                )
+        finally:
+            problems = drains.finish()
+    for problem in problems:
         err.print(problem, style="red", highlight=False, markup=False)
-    return 3 if report.problems else 0
+    return 3 if problems else 0
 
 
 def _follow(settings: Settings, since: Micros, until: Micros, progress: Progress) -> int:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import threading
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -37,16 +38,16 @@ class OnceReport:
     problems: tuple[str, ...]
 
 
-def run_once(app: App, patience_seconds: float, *, discover: bool) -> OnceReport:
+def run_once(app: App, patience_seconds: float) -> OnceReport:
     """Evidence, traces, delivery. Raises ExporterError when Dify cannot be read."""
     before = _record_counts(app)
     app.take_evidence()
-    drains = [_Drain(app, courier, patience_seconds) for courier in app.couriers]
+    drains = Drains(app, patience_seconds)
     done = Processed()
     try:
-        done = _read(app, drains, discover=discover)
+        done = drains.beside(lambda: app.poll(hurry=True))
     finally:
-        problems = [problem for drain in drains if (problem := drain.finish())]
+        problems = drains.finish()
     after = _record_counts(app)
     with app.store.read() as connection:
         backlogs = outbox.backlogs(connection)
@@ -65,18 +66,29 @@ def run_once(app: App, patience_seconds: float, *, discover: bool) -> OnceReport
     )
 
 
-def _read(app: App, drains: list[_Drain], *, discover: bool) -> Processed:
-    """Read everything; where the backlog is full, wait as long as some destination still takes something."""
-    total = Processed()
-    while True:
-        try:
-            total.add(app.poll(hurry=True) if discover else app.process_due(hurry=True))
-        except Stopped:
-            if not any(drain.is_moving for drain in drains):
-                raise
-            app.stopping.wait(10 * _PAUSE_SECONDS)
-        else:
-            return total
+class Drains:
+    """All queues delivered beside a reading that ends, so that a long history never fills the backlog."""
+
+    def __init__(self, app: App, patience_seconds: float) -> None:
+        self._app = app
+        self._drains = [_Drain(app, courier, patience_seconds) for courier in app.couriers]
+
+    def beside(self, work: Callable[[], Processed]) -> Processed:
+        """Do this reading; where the backlog is full, wait and go on, as long as some destination takes something."""
+        total = Processed()
+        while True:
+            try:
+                total.add(work())
+            except Stopped:
+                if not any(drain.is_moving for drain in self._drains):
+                    raise
+                self._app.stopping.wait(10 * _PAUSE_SECONDS)
+            else:
+                return total
+
+    def finish(self) -> list[str]:
+        """The reading is over: wait until all queues are empty or patience ends; one sentence for each that is not."""
+        return [problem for drain in self._drains if (problem := drain.finish())]
 
 
 def _record_counts(app: App) -> dict[str, int]:

@@ -36,7 +36,7 @@ SAMPLE_CHARS = 65_536
 REMEMBER_FROM_CHARS = 256
 """Shorter text is counted again faster than it is looked up."""
 
-REMEMBERED_BYTES = 16 * 2**20
+REMEMBERED_BYTES = 4 * 2**20
 _ENTRY_BYTES = 256
 
 

@@ -70,7 +70,11 @@ def chosen_cost(assessment: Assessment) -> float | None:
     source, tokens = choice
     cost = usd(dict(readings(assessment))[source].cost)
     dify = assessment.dify
-    if cost is None and dify is not None and (dify.tokens.input, dify.tokens.output) == (tokens.input, tokens.output):
+    if (
+        cost is None
+        and dify is not None
+        and (dify.tokens.input, dify.tokens.output) == (tokens.input, tokens.output)
+    ):
         return usd(dify.cost)
     return cost
 

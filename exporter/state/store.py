@@ -22,6 +22,9 @@ Boundary = Callable[[str], None]
 """Told the name of each durable boundary just before and just after it; tests kill the process there."""
 
 _CHECKED_BELOW = 64 * 2**20
+_PAGE_BYTES = 16_384
+_WRITER_CACHE_KIB = 8_000
+_READER_CACHE_KIB = 2_000  # each thread that reads has one
 
 
 class Store:
@@ -110,10 +113,11 @@ def _connect(path: Path, *, create: bool) -> sqlite3.Connection:
             "check that the folder exists and is writable",
         ) from None
     with _explained(path):
+        connection.execute(f"PRAGMA page_size = {_PAGE_BYTES}")  # of a new file; rendered traces are large
         connection.execute("PRAGMA journal_mode = WAL")
         connection.execute("PRAGMA synchronous = FULL")
         connection.execute("PRAGMA busy_timeout = 30000")
-        connection.execute("PRAGMA cache_size = -16000")
+        connection.execute(f"PRAGMA cache_size = -{_WRITER_CACHE_KIB if create else _READER_CACHE_KIB}")
         connection.execute("PRAGMA journal_size_limit = 67108864")
     return connection
 
