@@ -7,7 +7,7 @@ transaction that stores its calls and its rendered spans. So the process may die
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import structlog
 
@@ -82,6 +82,7 @@ class Pipeline:
             return Processed()
         fetched = self._source.fetch(tuple(item.ref for item in due))
         traces, broken = _assembled(fetched)
+        fetched = replace(fetched, traces=())  # their texts live on in the traces; one copy is enough
         assessed = self._assess(traces, due, now, hurry=hurry)
         return self._store_page(due, fetched, assessed, broken, hurry=hurry)
 

@@ -48,7 +48,7 @@ class DifySettings(_Section):
     )
     sweep_interval: Seconds = Field(60.0, description="how often that overlap is read again")
     page_size: int = Field(200, ge=1, le=5000, description="traces read from Dify at a time")
-    page_bytes: ByteSize = Field(4 * 2**20, description="text read from Dify at a time")
+    page_bytes: ByteSize = Field(2 * 2**20, description="text read from Dify at a time")
     unfinished_after: Seconds = Field(
         3600.0, description="a running row older than this is exported as unfinished"
     )

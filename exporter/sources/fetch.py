@@ -38,7 +38,7 @@ from exporter.sources.rows import (
 )
 from exporter.sources.schema import Schema
 
-TOO_LARGE_FACTOR = 32
+TOO_LARGE_FACTOR = 128
 """A single trace with more text than this many page limits is refused rather than risk the whole process."""
 
 

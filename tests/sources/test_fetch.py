@@ -533,13 +533,13 @@ def test_json_prompts_and_agent_rounds_count_as_bytes_too(dify: Database, open_s
 
 def test_a_trace_beyond_all_bounds_is_refused_by_size_and_not_read(dify: Database, open_source: Any) -> None:
     large, small = (add_run(dify.connection, created_at=AT + timedelta(seconds=n)) for n in range(2))
-    add_node(dify.connection, large, outputs="x" * 400_000)
+    add_node(dify.connection, large, outputs="x" * 1_400_000)
     source = open_source(dify.url, page_bytes=10_000)
     refs, _ = until_caught_up(source, "runs")
     fetched = source.fetch(tuple(refs))
     assert [trace.ref.id for trace in fetched.traces] == [small]
     assert [ref.id for ref, _ in fetched.failed] == [large]
-    assert "400010 bytes" in fetched.failed[0][1]
+    assert "1400010 bytes" in fetched.failed[0][1]
     assert "dify.page_bytes" in fetched.failed[0][1]
 
 
