@@ -185,22 +185,3 @@ def newest(connection: sqlite3.Connection, limit: int, before: Micros | None = N
     ).fetchall()
     found = (trace(connection, trace_id) for (trace_id,) in rows)
     return [document for document in found if document is not None]
-
-
-def verdicts(connection: sqlite3.Connection) -> dict[str, int]:
-    """Calls by verdict."""
-    return dict(connection.execute("SELECT verdict, count(*) FROM calls GROUP BY verdict ORDER BY 1"))
-
-
-def summary(connection: sqlite3.Connection) -> list[tuple[str, str, int, int, int, int, int, int, int]]:
-    """Per app and model: calls, then input and output of dify, local and (independent) vendor, known parts summed."""
-    parts = ",".join(
-        f"sum(coalesce(json_extract(document, '$.readings.{source}.{part}'), 0){guard})"
-        for source, guard in (("dify", ""), ("local", ""), ("vendor", " * has_vendor"))
-        for part in ("input", "output")
-    )
-    return list(
-        connection.execute(
-            f"SELECT app_name, coalesce(model, '(unknown)'), count(*), {parts} FROM calls GROUP BY 1, 2 ORDER BY 1, 2"
-        )
-    )
