@@ -264,7 +264,9 @@ def test_every_command_has_help(command: str, tmp_path: Path) -> None:
 def test_backfill_delivers_while_it_reads_so_a_small_backlog_is_enough(ran: Ran, tmp_path: Path) -> None:
     small = ["--set", "state.max_backlog=60KiB", "--set", "dify.page_size=5"]
     with LangfuseTwin() as twin:
-        (tmp_path / "dify-exporter.yaml").write_text("destinations: [{kind: langfuse, confirm_after: 100ms}]\n")
+        (tmp_path / "dify-exporter.yaml").write_text(
+            "destinations: [{kind: langfuse, confirm_after: 100ms}]\n"
+        )
         env = {**ran.env, "LANGFUSE_HOST": twin.url, "DIFY_EXPORTER_STATE_PATH": "small.db"}
         done = run(*small, "backfill", "--since", "2020-01-01", cwd=tmp_path, env=env)
         assert done.returncode == 0, done.stderr
