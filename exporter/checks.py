@@ -9,7 +9,6 @@ from exporter.config import Settings, VendorSettings
 from exporter.destinations import registry
 from exporter.destinations.base import Checked
 from exporter.errors import ExporterError
-from exporter.intake import source_name
 from exporter.sources.checks import check_source
 from exporter.state.store import Store
 from exporter.vendor.files import read_file
@@ -51,9 +50,11 @@ def _result(item: Checked, *, unreachable: bool) -> Result:
 
 
 def _vendor_file(source: VendorSettings) -> Result:
-    name, path = f"vendor {source_name(source)}", source.path
+    name, path = f"vendor {source.name}", source.path
+    if path is None:
+        return Result(name, True, f"{source.kind}: nothing to look at before the first request", None, False)
     try:
-        part = read_file(path, source=source_name(source), format=source.format, limit=_SAMPLE)
+        part = read_file(path, source=source.name, format=source.format, limit=_SAMPLE)
     except ExporterError as error:
         return Result(name, False, str(error), error.hint, True)
     if part.refused and not part.records:

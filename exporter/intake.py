@@ -9,8 +9,8 @@ from exporter.config import CompareSettings, VendorSettings
 from exporter.model import Micros
 from exporter.state import evidence, records
 from exporter.state.store import Store
-from exporter.vendor.files import read_file
 from exporter.vendor.match import match
+from exporter.vendor.pullers.files import read_file
 
 SECOND = 1_000_000
 _BATCH = 5_000
@@ -31,13 +31,8 @@ def take_files(store: Store, sources: Sequence[VendorSettings], clock: Callable[
     return Taken(sum(part.new for part in parts), sum(part.refused for part in parts))
 
 
-def source_name(source: VendorSettings) -> str:
-    """The name under which a file's records appear in readings."""
-    return source.name or source.path.name.split(".")[0]
-
-
 def _take_file(store: Store, source: VendorSettings, clock: Callable[[], Micros]) -> Taken:
-    name, path = source_name(source), str(source.path)
+    name, path = source.name, str(source.path)
     new = refused = 0
     while True:
         with store.read() as connection:

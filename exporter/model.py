@@ -133,7 +133,12 @@ class LocalReading:
 
 @dataclass(frozen=True, slots=True)
 class Attempt:
-    """One vendor request that belongs to a call; a call has several when something retried."""
+    """One vendor request that belongs to a call; a call has several when something retried.
+
+    `copies` names the other sources that logged the same request. `tools`, `has_schema` and `media` say what the request
+    held besides its messages, `added_messages` how many messages it held that Dify's record does not; all None where the
+    request's body was not logged.
+    """
 
     id: str
     source: str
@@ -141,6 +146,13 @@ class Attempt:
     started_at: Micros | None
     ended_at: Micros | None
     tokens: Tokens
+    model: str | None = None
+    is_estimated: bool = False  # the gateway counted by itself
+    copies: tuple[str, ...] = ()
+    tools: int | None = None
+    has_schema: bool | None = None
+    media: int | None = None
+    added_messages: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,7 +8,7 @@ that cannot be read raises BadRecord, whose words name fields and never repeat c
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from decimal import Decimal, InvalidOperation
 from typing import Any
@@ -16,7 +16,9 @@ from typing import Any
 import orjson
 
 from exporter.clock import micros
-from exporter.model import Micros, Money, PromptMessage, Tokens
+from exporter.model import Micros, Money, Tokens
+from exporter.vendor.adapters.base import Unreadable
+from exporter.vendor.counting import Counted, count_request
 from exporter.vendor.fingerprint import (
     AnswerPrint,
     PromptPrint,
@@ -26,8 +28,9 @@ from exporter.vendor.fingerprint import (
     prompt_from_json,
     user_hashes,
 )
-from exporter.vendor.hidden import hidden_purpose
+from exporter.vendor.hidden.recognise import recognise
 from exporter.vendor.messages import prompt_of, tool_calls_of
+from exporter.vendor.requests import Asked, asked_of
 from exporter.vendor.usage import BadUsage, normalise
 
 OPERATIONS = frozenset({"chat", "completion", "responses", "embeddings", "rerank"})
@@ -44,8 +47,11 @@ class BadRecord(ValueError):
 class VendorCall:
     """What is kept of a vendor request: numbers, names, times and fingerprints, no text.
 
-    `tokens` is None when the vendor's usage is unknown (a failed request, or an aborted one nobody counted).
-    `purpose` is set when Dify made the request on its own (a title, suggested questions). `users` are hashes.
+    `tokens` is None when the vendor's usage is unknown (a failed request, or an aborted one nobody counted);
+    `is_estimated` says that the gateway counted by itself. `response_id` is the vendor's own id where `id` is the
+    gateway's; `group` is shared by the attempts of one client request. `purpose` is set when Dify made the request on
+    its own (a title, suggested questions), and `about` holds hashes of the words it was made for. `users` are hashes.
+    `counted` is our own count of the texts, `asked` what else the request held.
     """
 
     source: str
@@ -65,11 +71,17 @@ class VendorCall:
     attempt: int | None = None
     tokens: Tokens | None = None
     usage_shape: str | None = None
+    is_estimated: bool = False
     cost: Money | None = None
     is_cache_hit: bool = False
+    response_id: str | None = None
+    group: str | None = None
+    first_token_at: Micros | None = None
+    asked: Asked = field(default_factory=Asked)
+    counted: Counted | None = None
     purpose: str | None = None
+    about: tuple[str, ...] = ()
     prompt: PromptPrint | None = None
-    prompt_chars: int | None = None
     answer: AnswerPrint | None = None
 
     @property
@@ -95,6 +107,9 @@ class VendorCall:
             **{
                 **fields,
                 "users": tuple(fields["users"]),
+                "about": tuple(fields["about"]),
+                "asked": Asked(**fields["asked"]),
+                "counted": Counted(**fields["counted"]) if fields["counted"] else None,
                 "tokens": Tokens(**fields["tokens"]) if fields["tokens"] else None,
                 "cost": Money(Decimal(cost["amount"]), cost["currency"]) if cost else None,
                 "prompt": prompt_from_json(fields["prompt"]),
@@ -108,6 +123,8 @@ def parse(record: object, source: str) -> VendorCall:
 
     Raises BadRecord.
     """
+    if isinstance(record, Unreadable):
+        raise BadRecord(record.reason)
     if not isinstance(record, Mapping):
         raise BadRecord("a record must be a JSON object")
     operation = _one_of(record, "operation", OPERATIONS) or "chat"
@@ -115,15 +132,17 @@ def parse(record: object, source: str) -> VendorCall:
     started_at, ended_at = _times(record)
     prompt = prompt_of(record.get("request"))
     shape = _text(record, "usage_shape")
+    model, provider = _required(record, "model"), _text(record, "provider")
+    hidden = recognise(operation, prompt)
     return VendorCall(
         source=_text(record, "source") or source,
         id=_required(record, "id"),
         started_at=started_at,
         ended_at=ended_at,
         operation=operation,
-        model=_required(record, "model"),
+        model=model,
         status=status,
-        provider=_text(record, "provider"),
+        provider=provider,
         response_model=_text(record, "response_model"),
         http_status=_whole(record, "http_status"),
         stream=_flag(record, "stream"),
@@ -133,11 +152,17 @@ def parse(record: object, source: str) -> VendorCall:
         attempt=_whole(record, "attempt"),
         tokens=_tokens(record, operation, shape, status),
         usage_shape=shape,
+        is_estimated=_flag(record, "usage_estimated") or False,
         cost=_cost(record),
         is_cache_hit=_flag(record, "cache_hit") or False,
-        purpose=hidden_purpose(prompt),
+        response_id=_text(record, "response_id"),
+        group=_text(record, "group"),
+        first_token_at=_moment(record, "first_token_at"),
+        asked=asked_of(record.get("request"), prompt),
+        counted=count_request(record, operation, model, provider, prompt),
+        purpose=hidden.purpose,
+        about=hidden.about,
         prompt=print_prompt(prompt) if prompt else None,
-        prompt_chars=_characters(prompt),
         answer=_answer(record),
     )
 
@@ -171,10 +196,6 @@ def _answer(record: Mapping[str, Any]) -> AnswerPrint | None:
     if text is not None and not isinstance(text, str):
         raise BadRecord("response_text is not text")
     return None if text is None and not asked else print_answer(text, asked)
-
-
-def _characters(prompt: tuple[PromptMessage, ...] | None) -> int | None:
-    return sum(len(message.text) for message in prompt) if prompt else None
 
 
 def _cost(record: Mapping[str, Any]) -> Money | None:

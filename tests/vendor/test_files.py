@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from exporter.errors import Unreachable
-from exporter.vendor.files import FileRead, read_file
+from exporter.vendor.pullers.files import FileRead, read_file
 
 
 def record(number: int) -> dict[str, object]:

@@ -7,8 +7,18 @@ not recognised is simply not hidden. A recognised request is never matched to a 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 from exporter.model import PromptMessage
+
+
+@dataclass(frozen=True, slots=True)
+class Recognised:
+    """What Dify made a request for (None: not one of its own), and hashes of the words that it was made for."""
+
+    purpose: str | None = None
+    about: tuple[str, ...] = ()
+
 
 _BEGINNINGS = (
     ("You are asked to generate a concise chat title by decomposing the user", "title"),
@@ -34,6 +44,11 @@ _BEGINNINGS = (
 _INSIDE = (
     ("Please help me predict the three most likely questions that human would ask", "suggested_questions"),
 )
+
+
+def recognise(operation: str, prompt: Sequence[PromptMessage] | None) -> Recognised:
+    """What a request with these messages was made for."""
+    return Recognised(hidden_purpose(prompt))
 
 
 def hidden_purpose(prompt: Sequence[PromptMessage] | None) -> str | None:

@@ -20,6 +20,7 @@ import orjson
 
 from exporter.errors import Unreachable
 from exporter.vendor.adapters import ADAPTERS, Adapter
+from exporter.vendor.pullers.base import Refused
 from exporter.vendor.record import BadRecord, VendorCall, parse
 
 MAX_LINE_BYTES = 64 * 2**20
@@ -27,14 +28,6 @@ MAX_LINE_BYTES = 64 * 2**20
 
 _HEAD_BYTES = 1024
 _BYTE_ORDER_MARK = b"\xef\xbb\xbf"
-
-
-@dataclass(frozen=True, slots=True)
-class Refused:
-    """A record that was left out: its line, or its entry in a JSON array, and why; never what it said."""
-
-    place: str
-    reason: str
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,1 @@
+"""Evidence that we fetch: one module per kind of place, all behind `base.Puller`."""

@@ -1,0 +1,53 @@
+"""What a request body held besides its messages, as numbers: the parts that a recount from Dify's record cannot see."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from exporter.model import PromptMessage
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """Counts of the request's parts; None where the body was not logged. `media` are pictures, sounds, files."""
+
+    messages: int | None = None
+    chars: int | None = None
+    tools: int | None = None
+    has_schema: bool | None = None
+    media: int | None = None
+
+
+def asked_of(request: object, prompt: Sequence[PromptMessage] | None) -> Asked:
+    """What a request body (OpenAI, Anthropic, DashScope, Gemini, Bedrock Converse) asked for."""
+    if not isinstance(request, Mapping):
+        return Asked()
+    return Asked(
+        messages=len(prompt) if prompt else None,
+        chars=sum(len(message.text) for message in prompt) if prompt else None,
+        tools=_tools(request),
+        has_schema=_has_schema(request),
+        media=sum(message.media for message in prompt) if prompt else None,
+    )
+
+
+def _tools(request: Mapping[str, object]) -> int | None:
+    for place in (request, request.get("parameters"), request.get("toolConfig")):
+        if isinstance(place, Mapping):
+            for name in ("tools", "functions"):
+                given = place.get(name)
+                if isinstance(given, list):
+                    return len(given)
+    return 0
+
+
+def _has_schema(request: Mapping[str, object]) -> bool:
+    for place in (request, request.get("parameters"), request.get("text"), request.get("generationConfig")):
+        if isinstance(place, Mapping):
+            form = place.get("response_format") or place.get("format")
+            if isinstance(form, Mapping) and form.get("type") in ("json_schema", "json_object"):
+                return True
+            if place.get("responseSchema") or place.get("responseJsonSchema"):
+                return True
+    return False
