@@ -8,12 +8,10 @@ from dataclasses import dataclass
 from exporter.config import Settings, VendorSettings
 from exporter.destinations import registry
 from exporter.destinations.base import Checked
-from exporter.errors import ExporterError
+from exporter.errors import ExporterError, Unreachable
 from exporter.sources.checks import check_source
 from exporter.state.store import Store
-from exporter.vendor.files import read_file
-
-_SAMPLE = 1_000
+from exporter.vendor.pullers import registry as pullers
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,7 +30,7 @@ def check_all(settings: Settings) -> Iterator[Result]:
     for item in check_source(settings.dify):
         yield _result(item, unreachable=True)
     for source in settings.vendor:
-        yield _vendor_file(source)
+        yield _vendor(source)
     destinations = registry.build(settings)
     for destination in destinations:
         for item in destination.check():
@@ -49,19 +47,17 @@ def _result(item: Checked, *, unreachable: bool) -> Result:
     return Result(item.name, item.ok, item.seen, item.hint, unreachable and not item.ok)
 
 
-def _vendor_file(source: VendorSettings) -> Result:
-    name, path = f"vendor {source.name}", source.path
-    if path is None:
-        return Result(name, True, f"{source.kind}: nothing to look at before the first request", None, False)
+def _vendor(source: VendorSettings) -> Result:
+    name = f"vendor {source.name}"
+    if source.kind == "push":
+        return Result(name, True, "waits for records that others push", None, False)
+    (puller,) = pullers.build([source])
     try:
-        part = read_file(path, source=source.name, format=source.format, limit=_SAMPLE)
+        return Result(name, True, puller.check(), None, False)
     except ExporterError as error:
-        return Result(name, False, str(error), error.hint, True)
-    if part.refused and not part.records:
-        first = part.refused[0]
-        return Result(name, False, f"{path}: no usable record; {first.place}: {first.reason}", None, False)
-    seen = f"{path}: {len(part.records)} of the first records usable, {len(part.refused)} refused"
-    return Result(name, True, seen, None, False)
+        return Result(name, False, str(error), error.hint, isinstance(error, Unreachable))
+    finally:
+        puller.close()
 
 
 def _state(settings: Settings) -> Result:

@@ -273,20 +273,43 @@ def calls(
     as_json: Json = False,
 ) -> None:
     """The ledger: one row a model call, with its three readings."""
+    from exporter.calls import listing
     from exporter.state import ledger
 
     wanted = ledger.CallFilter(
         _moment(since, "--since"), _moment(until, "--until"), application, model, verdict, trace, limit
     )
-    with _store(_load(context).settings) as store, store.read() as connection:
+    settings = _load(context).settings
+    with _store(settings) as store, store.read() as connection:
         try:
-            documents = ledger.calls(connection, wanted)
+            documents = listing(connection, wanted, settings.compare)
             if as_json:
                 _print_lines(documents)
             else:
                 out.print(printing.calls_table([orjson.loads(text) for text in documents]))
         except ValueError:
             raise Misconfigured([f"--trace: {trace!r} is not an id"]) from None
+
+
+@app.command()
+def evidence(
+    context: typer.Context,
+    since: Annotated[str | None, typer.Option(help="Requests that began at or after this time.")] = None,
+    until: Annotated[str | None, typer.Option(help="Requests that began before this time.")] = None,
+    as_json: Json = False,
+) -> None:
+    """What became of every vendor request: matched to a call, hidden, unrecorded by Dify, or foreign; per key and model."""
+    from exporter import evidence_report
+
+    settings = _load(context).settings
+    with _store(settings) as store:
+        document = evidence_report.document(
+            store, settings, clock.now(), _moment(since, "--since"), _moment(until, "--until")
+        )
+    if as_json:
+        _print_json(document)
+    else:
+        printing.evidence(out, document)
 
 
 @app.command()

@@ -10,12 +10,14 @@ from collections.abc import Callable
 
 import structlog
 
-from exporter import clock, intake
+from exporter import clock
 from exporter.config import Settings, masked_url
 from exporter.destinations import registry
 from exporter.destinations.base import Destination
 from exporter.destinations.delivery import Courier
 from exporter.errors import Misconfigured, Stopped
+from exporter.intake import Intake, Taken
+from exporter.matching import Matching
 from exporter.memory import collect_seldom
 from exporter.model import Micros
 from exporter.once import OnceReport, run_once
@@ -23,6 +25,7 @@ from exporter.pipeline import Pipeline, Processed
 from exporter.sources.rows import Source
 from exporter.state import health, pressure, records
 from exporter.state.store import Boundary, Store
+from exporter.vendor.pullers import registry as pullers
 
 SECOND = 1_000_000
 _MAX_DUE = 20_000
@@ -49,6 +52,8 @@ class App:
         by_name = {item.name: item for item in settings.destinations}
         self.couriers = [Courier(self.store, item, by_name[item.name], now) for item in self.destinations]
         self.stopping = threading.Event()
+        self.matching = Matching(self.store, settings.compare, now, self.stopping.is_set)
+        self._intake = Intake(self.store, pullers.build(settings.vendor), now)
         self._source: Source | None = None
         self._pipeline: Pipeline | None = None
         self._reading = threading.Lock()
@@ -105,11 +110,16 @@ class App:
                 break
         return total
 
-    def take_evidence(self) -> intake.Taken:
-        """Read vendor files on, and look again at calls that new evidence may prove."""
-        taken = intake.take_files(self.store, self.settings.vendor, self.now)
-        again = intake.apply_late(self.store, self.settings.compare, self.now)
-        return intake.Taken(taken.new, taken.refused, again)
+    def take_evidence(self, *, at_once: bool = False) -> Taken:
+        """Pull vendor sources on, match what is new, and look again at traces that it concerns.
+
+        Raises ExporterError of a source that cannot be read, after the others were.
+        """
+        try:
+            taken = self._intake.take(at_once=at_once, stopping=self.stopping.is_set)
+        finally:
+            again = self.matching.catch_up()
+        return Taken(taken.new, taken.refused, again)
 
     def deliver(self, name: str) -> float | None:
         """One destination's turn: send what is due, confirm what was acknowledged; seconds until the next look."""
@@ -126,7 +136,9 @@ class App:
                 for name, words in source.describe():
                     health.remember(connection, f"source.{name}", words)
             self._source = source
-            self._pipeline = Pipeline(source, self.store, self.destinations, self.settings, self.now)
+            self._pipeline = Pipeline(
+                source, self.store, self.destinations, self.settings, self.now, self.matching
+            )
         return self._pipeline
 
     def _open_source(self) -> Source:
@@ -158,6 +170,7 @@ class App:
         self.stopping.set()
         for courier in self.couriers:
             courier.stop()
+        self._intake.close()
         if self._source is not None:
             self._source.close()
         self.store.close()

@@ -27,14 +27,33 @@ Document = dict[str, Any]
 
 def call_document(trace: Trace, assessment: Assessment) -> Document:
     """One line of `calls --json`."""
-    call = assessment.call
     return {
         "trace_id": trace.trace_id,
-        "call_id": call.call_id,
-        "kind": call.kind,
+        "call_id": assessment.call.call_id,
+        "kind": assessment.call.kind,
         "app_id": trace.app.id,
         "app_name": trace.app.name,
         "app_mode": trace.app.mode,
+        **_call(assessment, is_debug=trace.is_debug),
+    }
+
+
+def lone_call_document(assessment: Assessment, app_id: str | None, app_name: str | None) -> Document:
+    """One line of `calls --json` for a call of Dify's that belongs to no trace."""
+    return {
+        "trace_id": None,
+        "call_id": assessment.call.call_id,
+        "kind": assessment.call.kind,
+        "app_id": app_id,
+        "app_name": app_name,
+        "app_mode": None,
+        **_call(assessment, is_debug=False),
+    }
+
+
+def _call(assessment: Assessment, *, is_debug: bool) -> Document:
+    call = assessment.call
+    return {
         "message_id": call.message_id,
         "workflow_run_id": call.workflow_run_id,
         "node_execution_id": call.node_execution_id,
@@ -44,7 +63,7 @@ def call_document(trace: Trace, assessment: Assessment) -> Document:
         "started_at": rfc3339(call.started_at),
         "ended_at": rfc3339(call.ended_at),
         "status": call.status.value,
-        "debug": trace.is_debug,
+        "debug": is_debug,
         "readings": {
             "dify": _dify(assessment.dify),
             "local": _local(assessment.local),
@@ -177,7 +196,10 @@ def _attempt(attempt: Attempt) -> Document:
         "status": attempt.status,
         "started_at": rfc3339(attempt.started_at) if attempt.started_at is not None else None,
         "ended_at": rfc3339(attempt.ended_at) if attempt.ended_at is not None else None,
+        "model": attempt.model,
         **_tokens(attempt.tokens),
+        "estimated": attempt.is_estimated,
+        "also_logged_by": list(attempt.copies),
     }
 
 

@@ -73,7 +73,7 @@ def _count(settings: Settings, since: Micros, until: Micros, as_json: bool, out:
 def _work(settings: Settings, since: Micros, until: Micros, progress: Progress, err: Console) -> int:
     """No daemon is running: search, read and deliver here, side by side."""
     with App(settings) as app:
-        app.take_evidence()
+        app.take_evidence(at_once=True)
         source = app.source()
         task = progress.add_task("records", total=None)
         drains = Drains(app, _PATIENCE_SECONDS)

@@ -1,19 +1,20 @@
-"""Vendor evidence from files: read what is new, store it, and look again at calls that it may prove."""
+"""Vendor evidence that we fetch: pull what is new from every source, and store it with the place to go on from."""
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from exporter.config import CompareSettings, VendorSettings
-from exporter.model import Micros
-from exporter.state import evidence, records
-from exporter.state.store import Store
-from exporter.vendor.match import match
-from exporter.vendor.pullers.files import read_file
+import structlog
 
-SECOND = 1_000_000
-_BATCH = 5_000
+from exporter.errors import ExporterError
+from exporter.model import Micros
+from exporter.state import evidence
+from exporter.state.store import Store
+from exporter.vendor.pullers.base import Puller
+
+log = structlog.get_logger()
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,42 +26,52 @@ class Taken:
     looked_again: int = 0
 
 
-def take_files(store: Store, sources: Sequence[VendorSettings], clock: Callable[[], Micros]) -> Taken:
-    """Read every configured file on from where it was left. Raises Unreachable for a file that cannot be read."""
-    parts = [_take_file(store, source, clock) for source in sources]
-    return Taken(sum(part.new for part in parts), sum(part.refused for part in parts))
+class Intake:
+    """All sources that are pulled, each at its own pace. A source that fails does not hold up the others."""
 
+    def __init__(self, store: Store, pullers: Sequence[Puller], clock: Callable[[], Micros]) -> None:
+        self._store, self._pullers, self._clock = store, tuple(pullers), clock
+        self._next_at: dict[str, float] = {}
 
-def _take_file(store: Store, source: VendorSettings, clock: Callable[[], Micros]) -> Taken:
-    name, path = source.name, str(source.path)
-    new = refused = 0
-    while True:
-        with store.read() as connection:
-            position = evidence.position(connection, path)
-        part = read_file(source.path, position, source=name, format=source.format, limit=_BATCH)
-        if part.position == position:
-            return Taken(new, refused)
-        now = clock()
-        with store.transaction("evidence") as connection:
-            new += evidence.add(connection, part.records, now)
-            for bad in part.refused:
-                evidence.refuse(connection, name, f"{path}: {bad.place}", bad.reason, now)
-            evidence.move(connection, path, part.position, now)
-        refused += len(part.refused)
+    def take(self, *, at_once: bool = False, stopping: Callable[[], bool] = lambda: False) -> Taken:
+        """Pull every source whose time has come (`at_once`: all). Raises the first source's ExporterError at the end."""
+        new = refused = 0
+        failure: ExporterError | None = None
+        for puller in self._pullers:
+            if not at_once and time.monotonic() < self._next_at.get(puller.name, 0.0):
+                continue
+            try:
+                more = self._take(puller, stopping)
+            except ExporterError as error:
+                log.warning("evidence_not_read", source=puller.name, reason=str(error), hint=error.hint)
+                failure = failure or error
+            else:
+                new, refused = new + more.new, refused + more.refused
+            self._next_at[puller.name] = time.monotonic() + puller.every_seconds
+        if failure is not None:
+            raise failure
+        return Taken(new, refused)
 
+    def close(self) -> None:
+        """Give back connections."""
+        for puller in self._pullers:
+            puller.close()
 
-def apply_late(store: Store, settings: CompareSettings, clock: Callable[[], Micros]) -> int:
-    """Hold evidence that arrived after its calls were exported against the ledger; matched calls are read again."""
-    with store.read() as connection:
-        waiting = evidence.untried(connection, _BATCH)
-        if not waiting:
-            return 0
-        since = min(item.start for item in waiting)
-        until = max(item.end for item in waiting)
-        prints = evidence.unproven_calls(connection, since - 3600 * SECOND, until + 60 * SECOND)
-    found = match(prints, waiting, settings.match_skew) if prints else {}
-    with store.transaction("late evidence") as connection:
-        evidence.tried(connection, waiting)
-        again = evidence.records_of(connection, list(found))
-        records.look_again(connection, again, clock())
-    return len(again)
+    def _take(self, puller: Puller, stopping: Callable[[], bool]) -> Taken:
+        new = refused = 0
+        while not stopping():
+            with self._store.read() as connection:
+                position = evidence.position(connection, puller.name)
+            now = self._clock()
+            pulled = puller.pull(position, now)
+            if pulled.position != position or pulled.records or pulled.buckets:
+                with self._store.transaction("evidence") as connection:
+                    new += evidence.add(connection, pulled.records, now)
+                    evidence.put_buckets(connection, pulled.buckets, now)
+                    for bad in pulled.refused:
+                        evidence.refuse(connection, puller.name, bad.place, bad.reason, now)
+                    evidence.move(connection, puller.name, pulled.position, now)
+                refused += len(pulled.refused)
+            if pulled.is_caught_up:
+                break
+        return Taken(new, refused)

@@ -338,6 +338,7 @@ class Trace:
     is_final: bool = True  # False while Dify may still change it (running, paused)
     is_paused: bool = False
     notes: tuple[str, ...] = ()  # what could not be read, in words; shown with the trace
+    conversation_name: str | None = None  # the title that a hidden call gave it, or a person
 
     @property
     def calls(self) -> tuple[Call, ...]:

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from exporter.destinations.delivery import Courier
-from exporter.errors import Stopped
+from exporter.errors import ExporterError, Stopped
 from exporter.pipeline import Processed
 from exporter.state import health, outbox, records
 
@@ -39,9 +39,10 @@ class OnceReport:
 
 
 def run_once(app: App, patience_seconds: float) -> OnceReport:
-    """Evidence, traces, delivery. Raises ExporterError when Dify cannot be read."""
+    """Evidence, traces, delivery. Raises ExporterError when Dify cannot be read; evidence that cannot be is a problem
+    told in the report."""
     before = _record_counts(app)
-    app.take_evidence()
+    missing = _evidence(app)
     drains = Drains(app, patience_seconds)
     done = Processed()
     try:
@@ -62,7 +63,7 @@ def run_once(app: App, patience_seconds: float) -> OnceReport:
         waiting={name: n for name, item in backlogs.items() if (n := item.ready + item.in_doubt)},
         dead={name: item.dead for name, item in backlogs.items() if item.dead},
         unconfirmed={name: item.acked for name, item in backlogs.items() if item.acked},
-        problems=tuple(problems),
+        problems=(*missing, *problems),
     )
 
 
@@ -89,6 +90,14 @@ class Drains:
     def finish(self) -> list[str]:
         """The reading is over: wait until all queues are empty or patience ends; one sentence for each that is not."""
         return [problem for drain in self._drains if (problem := drain.finish())]
+
+
+def _evidence(app: App) -> list[str]:
+    try:
+        app.take_evidence(at_once=True)
+    except ExporterError as error:
+        return [f"{error}. Try: {error.hint}" if error.hint else str(error)]
+    return []
 
 
 def _record_counts(app: App) -> dict[str, int]:

@@ -14,15 +14,16 @@ import structlog
 from exporter import readings, waiting
 from exporter.config import Settings
 from exporter.destinations.base import Destination
+from exporter.matching import Matching
 from exporter.model import AssessedTrace, Micros, RecordRef, Trace
 from exporter.sources.assemble import assemble
 from exporter.sources.rows import Fetched, Source
 from exporter.spans import otlp
-from exporter.state import evidence, ledger, outbox, records
+from exporter.state import assignments, evidence, ledger, outbox, records
 from exporter.state.outbox import Parcel
 from exporter.state.records import Due, Outcome
 from exporter.state.store import Store
-from exporter.waiting import SECOND, Decision
+from exporter.waiting import Decision
 
 log = structlog.get_logger()
 
@@ -55,8 +56,10 @@ class Pipeline:
         destinations: Sequence[Destination],
         settings: Settings,
         clock: Callable[[], Micros],
+        matching: Matching,
     ) -> None:
         self._source, self._store, self._settings, self._clock = source, store, settings, clock
+        self._matching = matching
         self._destinations = tuple(destinations)
         self._evidence_expected = bool(settings.vendor)
 
@@ -80,19 +83,23 @@ class Pipeline:
             due = records.due(connection, now, self._settings.dify.page_size)
         if not due:
             return Processed()
+        if any(item.checks for item in due):
+            self._matching.catch_up()  # second looks: by now the calls of that time are known
         fetched = self._source.fetch(tuple(item.ref for item in due))
         traces, broken = _assembled(fetched)
         fetched = replace(fetched, traces=())  # their texts live on in the traces; one copy is enough
-        assessed = self._assess(traces, due, now, hurry=hurry)
-        return self._store_page(due, fetched, assessed, broken, hurry=hurry)
+        with self._matching.steady():
+            assessed = self._assess(traces, due, now, hurry=hurry)
+            return self._store_page(due, fetched, assessed, broken, hurry=hurry)
 
     def _assess(
         self, traces: Sequence[Trace], due: Sequence[Due], now: Micros, *, hurry: bool
     ) -> list[readings.Read]:
         with self._store.read() as connection:
-            calls = [call for trace in traces for call in trace.calls] if self._evidence_expected else []
-            skew = round(self._settings.compare.match_skew * SECOND)
-            requests, neighbours = evidence.around(connection, calls, skew)
+            known = readings.Evidence(
+                assignments.of_calls(connection, [call.call_id for trace in traces for call in trace.calls]),
+                assignments.of_traces(connection, [trace.trace_id for trace in traces]),
+            )
         checks = {item.ref.id: item.checks for item in due}
         pending = {
             trace.trace_id
@@ -102,7 +109,7 @@ class Pipeline:
                 trace, now, checks[trace.ref.id], self._settings.compare, hurry=hurry
             )
         }
-        return readings.read(traces, requests, neighbours, self._settings.compare, pending)
+        return readings.read(traces, known, self._settings.compare, pending)
 
     def _store_page(
         self,
@@ -125,9 +132,8 @@ class Pipeline:
         ]
         parcels = [parcel for plan in plans for parcel in plan.parcels]
         with self._store.transaction("page") as connection:
-            ledger.put(connection, [plan.entry(now) for plan in plans])
-            for plan in plans:
-                evidence.assign(connection, plan.read.matched)
+            is_watched = self._evidence_expected or not evidence.is_empty(connection)
+            ledger.put(connection, [plan.entry(now) for plan in plans], match_new=is_watched)
             outbox.put(connection, parcels, now)
             records.settle(
                 connection, [*(plan.outcome() for plan in plans), *_without_trace(fetched, broken)]
@@ -157,7 +163,7 @@ class Pipeline:
         trace = assessed.trace
         parcels = []
         for destination in self._destinations:
-            if revision > 1 and not destination.replaces:
+            if revision > 1 and not destination.corrects:
                 continue
             spans = destination.render(assessed)
             parcels.append(
@@ -179,7 +185,13 @@ class _Plan:
     parcels: tuple[Parcel, ...]
 
     def entry(self, now: Micros) -> ledger.Entry:
-        return ledger.Entry(self.read.assessed, self.read.fingerprints, now if self.decision.export else None)
+        return ledger.Entry(
+            self.read.assessed,
+            self.read.fingerprint.to_json(),
+            self.read.fingerprints,
+            self.read.fingerprint.users,
+            now if self.decision.export else None,
+        )
 
     def outcome(self) -> Outcome:
         ref, decision = self.read.assessed.trace.ref, self.decision

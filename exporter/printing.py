@@ -52,7 +52,7 @@ def calls_table(documents: list[Document]) -> Table:
         readings = document["readings"]
         table.add_row(
             document["started_at"][:19].replace("T", " "),
-            document["app_name"],
+            document["app_name"] or "–",
             document["model"] or "–",
             pair(readings["dify"]),
             pair(readings["local"]),
@@ -67,6 +67,46 @@ def _vendor_pair(reading: Document | None) -> str:
     if reading is not None and not reading["independent"]:
         return "(relayed)"
     return pair(reading)
+
+
+def evidence(console: Console, document: Document) -> None:
+    """Sources with what became of their requests, then the traffic that Dify does not show."""
+    sources = Table(box=None, pad_edge=False, header_style="bold")
+    columns = ("requests", "matched", "hidden", "unrecorded", "foreign", "copy", "new", "refused")
+    sources.add_column("source")
+    for name in columns:
+        sources.add_column(name, justify="right")
+    sources.add_column("clock", justify="right")
+    for item in document["sources"]:
+        behind = item["clock_behind_seconds"]
+        clock = f"{behind:+g} s" if behind else "same"
+        sources.add_row(item["source"], *(f"{item[name]:,}" for name in columns), clock)
+    console.print(sources)
+    for title, name in (
+        ("Hidden: Dify asked on its own, in no message or run", "hidden"),
+        ("Unrecorded: of Dify's users or apps, but no row is left of it", "unrecorded"),
+        ("Foreign: not Dify's", "foreign"),
+        ("Told by the vendor only per day", "buckets"),
+    ):
+        if document[name]:
+            console.print()
+            console.print(_traffic(title, document[name]))
+
+
+def _traffic(title: str, groups: list[Document]) -> Table:
+    table = Table(box=None, pad_edge=False, header_style="bold", title=title, title_justify="left")
+    for name, right in (
+        ("source", False), ("for", False), ("model", False), ("key", False),
+        ("requests", True), ("input", True), ("output", True),
+    ):  # fmt: skip
+        table.add_column(name, justify="right" if right else "left")
+    for group in groups:
+        numbers = (group["requests"], group["input"], group["output"])
+        table.add_row(
+            group["source"], group.get("purpose") or "–", group["model"] or "–", group["key"] or "–",
+            *("–" if number is None else f"{number:,}" for number in numbers),
+        )  # fmt: skip
+    return table
 
 
 def explain(console: Console, document: Document, links: list[tuple[str, str]]) -> None:

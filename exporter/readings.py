@@ -10,79 +10,123 @@ from exporter.config import CompareSettings
 from exporter.local.estimates import classify_recorded
 from exporter.local.providers import relays
 from exporter.local.reading import read_local
-from exporter.model import AssessedTrace, Assessment, Call, Trace
-from exporter.vendor.fingerprint import CallPrint, fingerprint_call
-from exporter.vendor.match import Match, match
-from exporter.vendor.reading import relayed, vendor_reading
+from exporter.model import AssessedTrace, Assessment, Call, Status, Sums, Trace
+from exporter.vendor.fingerprint import fingerprint_call
+from exporter.vendor.hidden import steps
+from exporter.vendor.hidden.attach import Attached
+from exporter.vendor.hidden.traces import TracePrint, fingerprint_trace
+from exporter.vendor.match import Match
+from exporter.vendor.reading import Owned, counted_reading, relayed, vendor_reading
 from exporter.vendor.record import VendorCall
 
-EvidenceKey = tuple[str, str]
-"""(source, id) of a vendor request."""
+_ENDED = {"ok": Status.OK, "error": Status.ERROR, "aborted": Status.STOPPED}
+_KINDS = {"embeddings": "embedding", "rerank": "rerank", "completion": "completion"}
+
+
+@dataclass(frozen=True, slots=True)
+class Evidence:
+    """What is known of some traces from vendors: the requests of each call, and the hidden requests of each trace."""
+
+    of_calls: Mapping[str, Owned]
+    of_traces: Mapping[str, Sequence[tuple[VendorCall, Attached]]]
 
 
 @dataclass(frozen=True, slots=True)
 class Read:
-    """A trace with its readings; `fingerprints` per call id; `matched` says which vendor requests belong to which call."""
+    """A trace with its readings, and the fingerprints that matching will know it by (its own, and per call id)."""
 
     assessed: AssessedTrace
+    fingerprint: TracePrint
     fingerprints: Mapping[str, bytes]
-    matched: Mapping[str, tuple[EvidenceKey, ...]]
 
 
 def read(
     traces: Sequence[Trace],
-    evidence: Sequence[VendorCall],
-    neighbours: Sequence[CallPrint],
+    evidence: Evidence,
     settings: CompareSettings,
     pending: Set[str] = frozenset(),
 ) -> list[Read]:
-    """Readings and verdicts of these traces; `pending` holds the ids of those whose evidence may still come.
-
-    Vendor requests are assigned over all traces and their neighbours (the other calls of that time) together, so that no
-    call takes another one's request.
-    """
-    prints = {
-        call.call_id: fingerprint_call(call, trace.app.id, trace.user_aliases)
-        for trace in traces
-        for call in trace.calls
-    }
-    matches = match([*prints.values(), *neighbours], evidence, settings.match_skew) if evidence else {}
-    return [_read_trace(trace, prints, matches, settings, trace.trace_id in pending) for trace in traces]
+    """Readings and verdicts of these traces; `pending` holds the ids of those whose evidence may still come."""
+    return [_read_trace(trace, evidence, settings, trace.trace_id in pending) for trace in traces]
 
 
-def _read_trace(
-    trace: Trace,
-    prints: Mapping[str, CallPrint],
-    matches: Mapping[str, Match],
+def read_lone(
+    request: VendorCall,
+    purpose: str | None,
+    method: str | None,
+    confidence: float | None,
     settings: CompareSettings,
-    evidence_expected: bool,
-) -> Read:
+) -> Assessment:
+    """The assessment of a request of Dify's that belongs to no trace: the vendor's number stands alone. Without a
+    purpose it is a call whose row is missing."""
+    found = Match((request,), method or "user", confidence if confidence is not None else 0.5)
+    return _assess(_lone_call(request, purpose), Owned(found), settings)
+
+
+def _lone_call(request: VendorCall, purpose: str | None) -> Call:
+    """A hidden request as a call, or one of Dify's users or apps of which Dify has no row (left)."""
+    return Call(
+        call_id=steps.call_id(request),
+        kind=f"hidden:{purpose}" if purpose else _KINDS.get(request.operation, "chat"),
+        provider=request.provider,
+        model=request.model,
+        started_at=request.start,
+        ended_at=request.end,
+        status=_ENDED.get(request.status, Status.ERROR),
+        recorded=None,
+        note=None if purpose else "row_missing",
+    )
+
+
+def _read_trace(trace: Trace, evidence: Evidence, settings: CompareSettings, evidence_expected: bool) -> Read:
+    hidden = evidence.of_traces.get(trace.trace_id, ())
+    owned = dict(evidence.of_calls)
+    for request, attached in hidden:
+        found = Match((request,), attached.method, attached.confidence)
+        owned[steps.call_id(request)] = Owned(found)
+    whole = steps.with_hidden(trace, hidden) if hidden else trace
     assessments = [
-        _read_call(call, matches.get(call.call_id), settings, evidence_expected) for call in trace.calls
+        _assess(
+            call,
+            owned.get(call.call_id),
+            settings,
+            evidence_expected=evidence_expected,
+            sums=whole.sums,
+        )
+        for call in whole.calls
     ]
     return Read(
-        compare_trace(trace, assessments),
-        {call.call_id: prints[call.call_id].to_json() for call in trace.calls},
+        compare_trace(whole, assessments),
+        fingerprint_trace(trace),
         {
-            call.call_id: tuple((item.source, item.id) for item in matches[call.call_id].attempts)
+            call.call_id: fingerprint_call(call, trace.app.id, trace.user_aliases).to_json()
             for call in trace.calls
-            if call.call_id in matches
         },
     )
 
 
-def _read_call(
-    call: Call, found: Match | None, settings: CompareSettings, evidence_expected: bool
+def _assess(
+    call: Call,
+    owned: Owned | None,
+    settings: CompareSettings,
+    *,
+    evidence_expected: bool = False,
+    sums: Sums | None = None,
 ) -> Assessment:
     dify = classify_recorded(call)
-    vendor = vendor_reading(found) if found is not None else None
+    local = read_local(call)
+    vendor = None
+    if owned is not None:
+        vendor = vendor_reading(owned, len(call.prompt) if call.prompt else None)
+        local = local or counted_reading(owned.match.attempts)
     if vendor is None and relays(call.provider, call.model):
         vendor = relayed(dify)
     return assess(
         call,
         dify,
-        read_local(call),
+        local,
         vendor,
         tolerance_percent=settings.tolerance_percent,
         evidence_expected=evidence_expected,
+        sums=sums,
     )

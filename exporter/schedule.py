@@ -53,8 +53,7 @@ class Schedule:
         """Begin; every job runs at once for the first time."""
         dify = self._app.settings.dify
         self._every(dify.poll_interval, "poll", self._poll)
-        if self._app.settings.vendor:
-            self._every(_EVIDENCE_EVERY, "evidence", self._evidence)
+        self._every(_EVIDENCE_EVERY, "evidence", self._evidence)
         for destination in self._app.destinations:
             self._every(_DELIVER_EVERY, f"deliver:{destination.name}", self._deliver(destination.name))
         self._every(_PRUNE_EVERY, "prune", self._prune)
@@ -69,6 +68,10 @@ class Schedule:
         waiter.start()
         waiter.join(timeout_seconds)
         return not waiter.is_alive()
+
+    def evidence_arrived(self) -> None:
+        """Match it now instead of at the next turn; may be called from any thread."""
+        self._scheduler.modify_job("evidence", next_run_time=datetime.now(UTC))
 
     def _every(self, seconds: float, name: str, work: Callable[[], None]) -> None:
         self._scheduler.add_job(

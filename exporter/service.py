@@ -30,7 +30,11 @@ def serve(settings: Settings, shutdown_seconds: float) -> int:
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: _first_signal(ending))
     names = [item.name for item in app.destinations]
-    web = WebServer(build_app(app.store, _readiness(app), settings.web, names, app.now))
+    web = WebServer(
+        build_app(
+            app.store, _readiness(app), settings.web, names, app.now, settings.intake, schedule.evidence_arrived
+        )
+    )
     try:
         port = web.start(settings.web.host, settings.web.port)
     except BaseException:

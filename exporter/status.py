@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
+from exporter import problems
 from exporter.clock import rfc3339
 from exporter.config import Settings
 from exporter.model import Micros
@@ -43,8 +45,8 @@ def document(store: Store, settings: Settings, now: Micros) -> Document:
             for name, trace, reason, spans in dead[:20]
         ],
         "evidence": [
-            {"source": name, "requests": total, "matched": matched, "refused": refused}
-            for name, (total, matched, refused) in sorted(seen.items())
+            {"source": name, "requests": item.requests, "matched": item.matched, "refused": item.refused}
+            for name, item in sorted(seen.items())
         ],
         "jobs": [
             {
@@ -55,7 +57,7 @@ def document(store: Store, settings: Settings, now: Micros) -> Document:
             }
             for job in sorted(jobs.values(), key=lambda job: job.name)
         ],
-        "problems": _problems(stop, jobs, deliveries, counts, backlogs),
+        "problems": list(_problems(stop, jobs, deliveries, counts, backlogs)),
     }
 
 
@@ -89,24 +91,16 @@ def _problems(
     deliveries: dict[str, health.Delivery],
     counts: dict[str, int],
     backlogs: dict[str, outbox.Backlog],
-) -> list[str]:
-    problems = [stop] if stop else []
-    problems += [f"{job.name}: {job.failure}" for job in jobs.values() if job.is_failing]
-    problems += [
-        f"{item.destination} is on hold: {item.hold}; correct it, sending goes on by itself"
-        for item in deliveries.values()
-        if item.hold
-    ]
-    dead = sum(item.dead for item in backlogs.values())
-    if dead:
-        problems.append(
-            f"{dead} dead letters were refused by a destination; see their reasons, then `dify-exporter replay`"
-        )
-    if counts.get("set_aside"):
-        problems.append(
-            f"{counts['set_aside']} records were set aside; see their reasons, then `dify-exporter replay`"
-        )
-    return problems
+) -> Iterator[str]:
+    if stop:
+        yield problems.sentence(stop)
+    yield from (problems.failing_job(job) for job in jobs.values() if job.is_failing)
+    for name, delivery in deliveries.items():
+        if delivery.hold:
+            yield problems.held(delivery, backlogs.get(name))
+        elif problems.is_silent(delivery):
+            yield problems.silent(delivery, backlogs.get(name))
+    yield from problems.leftovers(backlogs, counts.get("set_aside", 0))
 
 
 def _time(moment: Micros | None) -> str | None:

@@ -7,105 +7,58 @@ nothing else did.
 
 from __future__ import annotations
 
-import re
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import replace
 
-from exporter.compare.catalog import finding, split
-from exporter.model import (
-    Attempt,
-    Call,
-    Confidence,
-    DifyKind,
-    DifyReading,
-    Finding,
-    Status,
-    Tokens,
-    VendorReading,
+from exporter.compare import cache
+from exporter.compare.case import (
+    NOTHING,
+    Amount,
+    Case,
+    is_gateway_count,
+    is_nothing,
+    is_within,
+    minus,
+    sum_of,
+    thrown_away,
 )
+from exporter.compare.fit import fitting
+from exporter.compare.hidden import unrecorded
+from exporter.compare.informing import inform
+from exporter.compare.lost import answered_rounds, kept_by_rounds, why_nothing, why_rounds_are_missing
+from exporter.compare.wording import finding, rule_words, split
+from exporter.local.estimates import estimate_of
+from exporter.model import Accuracy, Confidence, DifyKind, Finding, Status
 
-Amount = tuple[int, int]
-"""Input and output tokens, vendor − dify."""
-
-CACHE_WRITE_FACTORS = (1.25, 2.0)
-"""Price of a 5-minute and a 1-hour cache write relative to input, as Dify's anthropic plugin multiplies them."""
-
-CACHE_READ_FACTOR = 0.1
-
-_KEPT = re.compile(r"^rounds_not_in_message:(\d+)\+(\d+)$")
-_NOTHING_BY_STATUS = {
-    Status.STOPPED: "recorded_nothing_stopped",
-    Status.ERROR: "recorded_nothing_failed",
-    Status.UNFINISHED: "recorded_nothing_abandoned",
-    Status.OK: "recorded_nothing_finished",
-}
-
-
-@dataclass(frozen=True, slots=True)
-class Case:
-    """One call with both numbers known. A missing Dify record counts as 0: nothing was recorded."""
-
-    call: Call
-    dify: DifyReading | None
-    vendor: VendorReading
-    vendor_counts: Amount
-
-    @property
-    def recorded(self) -> Amount:
-        """Dify's input and output."""
-        return recorded(self.dify)
-
-    @property
-    def difference(self) -> Amount:
-        """Vendor − dify."""
-        return _minus(self.vendor_counts, self.recorded)
-
-
-def case_of(call: Call, dify: DifyReading | None, vendor: VendorReading | None) -> Case | None:
-    """The Case, or None when there is no independent vendor reading with both numbers."""
-    if (
-        vendor is None
-        or not vendor.independent
-        or vendor.tokens.input is None
-        or vendor.tokens.output is None
-    ):
-        return None
-    return Case(call, dify, vendor, (vendor.tokens.input, vendor.tokens.output))
-
-
-def recorded(dify: DifyReading | None) -> Amount:
-    """What Dify recorded, nothing as 0."""
-    tokens = dify.tokens if dify else Tokens()
-    return tokens.input or 0, tokens.output or 0
-
-
-def is_nothing(dify: DifyReading | None) -> bool:
-    """Whether Dify recorded no tokens at all, not even a total."""
-    return recorded(dify) == (0, 0) and not (dify and dify.total)
+Rule = Callable[[Case, Amount], Finding | None]
 
 
 def explain(case: Case) -> tuple[tuple[Finding, ...], Amount]:
-    """The findings of a difference and the rest they leave (input, output)."""
+    """The findings of a call, first those that explain a part of the difference, then those that only inform (amount
+    0), and the rest they leave (input, output)."""
     rest, found = case.difference, list[Finding]()
     for rule in _RULES:
-        if rest == (0, 0):
+        if rest == NOTHING:
             break
         explained = rule(case, rest)
         if explained is not None:
             found.append(explained)
-            rest = _minus(rest, (explained.input, explained.output))
-    return tuple(found), rest
+            rest = minus(rest, (explained.input, explained.output))
+    return (*_as_sure_as_the_count(case, found), *inform(case, found)), rest
 
 
-def kept_by_rounds(call: Call) -> Amount | None:
-    """What an agent round kept although its message says 0 (the call's note carries it)."""
-    noted = _KEPT.match(call.note or "")
-    return (int(noted[1]), int(noted[2])) if noted else None
+def _as_sure_as_the_count(case: Case, found: list[Finding]) -> list[Finding]:
+    """An amount that rests on a gateway's own count is not certain."""
+    if not is_gateway_count(case):
+        return found
+    return [
+        replace(item, confidence=Confidence.LIKELY) if item.confidence is Confidence.CERTAIN else item
+        for item in found
+    ]
 
 
-def nothing_code(status: Status) -> str:
-    """The code of a call of which Dify recorded nothing."""
-    return _NOTHING_BY_STATUS[status]
+def _unrecorded(case: Case, rest: Amount) -> Finding | None:
+    return unrecorded(case.call, rest) if is_nothing(case.dify) else None
 
 
 def _gateway_cache(case: Case, rest: Amount) -> Finding | None:
@@ -115,27 +68,16 @@ def _gateway_cache(case: Case, rest: Amount) -> Finding | None:
 
 
 def _retries(case: Case, rest: Amount) -> Finding | None:
-    """Billed attempts before the last whose numbers never reached Dify: broken ones, and whole answers thrown away
-    where Dify's number is that of the last attempt alone."""
-    thrown = _thrown_away(case)
-    amount = _sum(thrown)
-    if amount == (0, 0):
+    thrown = thrown_away(case)
+    amount = sum_of(thrown)
+    if amount == NOTHING:
         return None
     return finding("retry_billed", Confidence.CERTAIN, amount, number=len(thrown), billed=split(*amount))
 
 
-def _thrown_away(case: Case) -> list[Attempt]:
-    billed = [attempt for attempt in case.vendor.attempts if attempt.tokens.total]
-    broken = [attempt for attempt in billed[:-1] if attempt.status == "aborted"]
-    whole = [attempt for attempt in billed if attempt.status != "aborted"]
-    if len(whole) > 1 and case.recorded == _sum(whole[-1:]) != _sum(whole):
-        return broken + whole[:-1]
-    return broken
-
-
 def _agent_total(case: Case, rest: Amount) -> Finding | None:
     """ReAct agent strategies report a total without its parts (measured on Dify 1.14.0 with cot_agent 0.0.37)."""
-    total = case.dify.total if case.dify and case.recorded == (0, 0) else None
+    total = case.dify.total if case.dify and case.recorded == NOTHING else None
     if not total or sum(rest) != total:
         return None
     return finding("agent_total_only", Confidence.CERTAIN, rest, total=total)
@@ -143,104 +85,91 @@ def _agent_total(case: Case, rest: Amount) -> Finding | None:
 
 def _rounds(case: Case, rest: Amount) -> Finding | None:
     kept = kept_by_rounds(case.call)
-    if kept is None or not is_nothing(case.dify) or not _is_within(kept, rest):
+    if kept is None or not is_nothing(case.dify) or not is_within(kept, rest):
         return None
-    return finding("rounds_not_in_message", Confidence.CERTAIN, kept, kept=split(*kept))
+    why = why_rounds_are_missing(case.call)
+    return finding("rounds_not_in_message", Confidence.CERTAIN, kept, kept=split(*kept), why=why)
 
 
 def _nothing(case: Case, rest: Amount) -> Finding | None:
-    if not is_nothing(case.dify) or not _is_within((0, 0), rest):
+    if not is_nothing(case.dify) or not is_within(NOTHING, rest):
         return None
-    return finding(nothing_code(case.call.status), Confidence.CERTAIN, rest, billed=split(*rest))
-
-
-def _cache_weighted(case: Case, rest: Amount) -> Finding | None:
-    """Dify's anthropic plugin stores `input + int(1.25 or 2 x writes) + int(0.1 x reads)` (plugin source, July 2025 on).
-    Several attempts are weighted one by one, as the plugin does."""
-    kept = _kept_attempts(case)
-    reads, writes = _parts(kept)
-    if not reads + writes:
-        return None
-    for factor in CACHE_WRITE_FACTORS:
-        weighted = sum(_weighted(tokens, factor) for tokens in kept)
-        if weighted == case.recorded[0]:
-            amount = (_sum_tokens(kept)[0] - weighted, 0)
-            return finding(
-                "cache_price_weighted",
-                Confidence.CERTAIN,
-                amount,
-                factor=factor,
-                written=writes,
-                read=reads,
-                weighted=weighted,
-                counted=_sum_tokens(kept)[0],
-            )
-    return None
-
-
-def _cache_left_out(case: Case, rest: Amount) -> Finding | None:
-    """Bedrock's and MiniMax's plugins store the vendor's input without its cached part."""
-    kept = _kept_attempts(case)
-    reads, writes = _parts(kept)
-    if not reads + writes or _sum_tokens(kept)[0] - reads - writes != case.recorded[0]:
-        return None
-    return finding("cache_left_out", Confidence.CERTAIN, (reads + writes, 0), read=reads, written=writes)
+    attempts = case.vendor.attempts
+    code, confidence = why_nothing(case.call, attempts, case.sums)
+    return finding(code, confidence, rest, billed=split(*rest), rounds=answered_rounds(attempts))
 
 
 def _estimate(case: Case, rest: Amount) -> Finding | None:
+    """The kind says that Dify's number is an estimate; a rule that gives both numbers makes it certain."""
     if case.dify is None or case.dify.kind is not DifyKind.ESTIMATE:
         return None
+    estimate = estimate_of(case.call)
     return finding(
         "plugin_estimate",
-        Confidence.LIKELY,
+        Confidence.CERTAIN if estimate else Confidence.LIKELY,
         rest,
         recorded=split(*case.recorded),
         billed=split(*case.vendor_counts),
+        rule=rule_words(estimate.rule, estimate.vocabulary) if estimate else rule_words(None),
     )
 
 
-_RULES: tuple[Callable[[Case, Amount], Finding | None], ...] = (
+def _first_chunk(case: Case, rest: Amount) -> Finding | None:
+    """A workflow's LLM node takes the first usage of a stream whose prompt tokens are not 0 (Dify 1.4.0 on), which is
+    hardly the answer's where usage comes with every chunk."""
+    local, call = case.local, case.call
+    is_answered_node = call.node_execution_id is not None and call.status is Status.OK and call.answer
+    if not is_answered_node or is_nothing(case.dify) or local is None or local.accuracy is Accuracy.NONE:
+        return None
+    recorded, counted, billed = case.recorded[1], local.tokens.output, case.vendor_counts[1]
+    if rest[0] or counted is None or not recorded * 2 < counted <= billed * 2:
+        return None
+    return finding(
+        "usage_of_first_chunk",
+        Confidence.LIKELY,
+        (0, rest[1]),
+        recorded=recorded,
+        counted=counted,
+        billed=billed,
+    )
+
+
+def _wrong_tokenizer(case: Case, rest: Amount) -> Finding | None:
+    if is_nothing(case.dify) or thrown_away(case):
+        return None
+    fit = fitting(case.call, case.recorded, (not rest[0], not rest[1]))
+    if fit is None:
+        return None
+    return finding(
+        "wrong_tokenizer",
+        Confidence.LIKELY if fit.both else Confidence.POSSIBLE,
+        rest,
+        recorded=split(*case.recorded),
+        billed=split(*case.vendor_counts),
+        counter=fit.counter,
+    )
+
+
+def _gateway_estimate(case: Case, rest: Amount) -> Finding | None:
+    """Where the gateway says that it counted by itself, what its count differs from Dify's number is its own error, as
+    far as Dify's number is the vendor's."""
+    if not is_gateway_count(case) or case.dify is None or is_nothing(case.dify):
+        return None
+    is_vendors = case.dify.kind is DifyKind.VENDOR_PASSED
+    return finding("gateway_estimate", Confidence.LIKELY if is_vendors else Confidence.POSSIBLE, rest)
+
+
+_RULES: tuple[Rule, ...] = (
+    _unrecorded,
     _gateway_cache,
     _retries,
     _agent_total,
     _rounds,
     _nothing,
-    _cache_weighted,
-    _cache_left_out,
+    cache.price_weighted,
+    cache.left_out,
     _estimate,
+    _first_chunk,
+    _wrong_tokenizer,
+    _gateway_estimate,
 )
-
-
-def _kept_attempts(case: Case) -> list[Tokens]:
-    """The counts that could have reached Dify's record; the reading itself where attempts are not known."""
-    thrown = _thrown_away(case)
-    kept = [
-        attempt.tokens for attempt in case.vendor.attempts if attempt not in thrown and attempt.tokens.total
-    ]
-    return kept or [case.vendor.tokens]
-
-
-def _weighted(tokens: Tokens, factor: float) -> int:
-    read, written = tokens.cache_read or 0, tokens.cache_write or 0
-    uncached = (tokens.input or 0) - read - written
-    return uncached + int(factor * written) + int(CACHE_READ_FACTOR * read)
-
-
-def _parts(counts: Sequence[Tokens]) -> Amount:
-    return sum(tokens.cache_read or 0 for tokens in counts), sum(tokens.cache_write or 0 for tokens in counts)
-
-
-def _sum(attempts: Sequence[Attempt]) -> Amount:
-    return _sum_tokens([attempt.tokens for attempt in attempts])
-
-
-def _sum_tokens(counts: Sequence[Tokens]) -> Amount:
-    return sum(tokens.input or 0 for tokens in counts), sum(tokens.output or 0 for tokens in counts)
-
-
-def _minus(left: Amount, right: Amount) -> Amount:
-    return left[0] - right[0], left[1] - right[1]
-
-
-def _is_within(small: Amount, large: Amount) -> bool:
-    return small[0] <= large[0] and small[1] <= large[1]

@@ -8,10 +8,15 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from exporter.compare.catalog import finding, split
-from exporter.compare.findings import is_nothing, kept_by_rounds, nothing_code
+from exporter.compare.case import is_nothing, recorded
+from exporter.compare.fit import fitting
+from exporter.compare.hidden import unrecorded_code
+from exporter.compare.lost import kept_by_rounds, why_nothing, why_rounds_are_missing
+from exporter.compare.wording import finding, rule_words, split
+from exporter.local.estimates import estimate_of
 from exporter.model import (
     Accuracy,
+    Attempt,
     Call,
     Confidence,
     DifyKind,
@@ -19,6 +24,7 @@ from exporter.model import (
     Finding,
     LocalReading,
     Status,
+    Sums,
     VendorReading,
 )
 
@@ -26,42 +32,59 @@ _LEFT_OPEN = (Status.STOPPED, Status.UNFINISHED)
 
 
 def remarks(
-    call: Call, dify: DifyReading | None, local: LocalReading | None, vendor: VendorReading | None
+    call: Call,
+    dify: DifyReading | None,
+    local: LocalReading | None,
+    vendor: VendorReading | None,
+    sums: Sums | None = None,
 ) -> tuple[Finding, ...]:
     """Findings without amounts, in the order of what matters most."""
-    return tuple(_remarks(call, dify, local, vendor))
-
-
-def _remarks(
-    call: Call, dify: DifyReading | None, local: LocalReading | None, vendor: VendorReading | None
-) -> Iterator[Finding]:
+    attempts = vendor.attempts if vendor is not None and vendor.independent else ()
+    found: list[Finding] = []
     if vendor is not None and vendor.independent:
-        yield finding("vendor_usage_unknown", Confidence.CERTAIN)
+        found.append(finding("vendor_usage_unknown", Confidence.CERTAIN))
+    if unrecorded_code(call) is not None and is_nothing(dify):
+        return tuple(found)
+    if is_nothing(dify):
+        found += _of_nothing(call, dify, attempts, sums)
+    elif dify is not None:
+        found += _of_number(call, dify, local)
+    return tuple(found)
+
+
+def _of_nothing(
+    call: Call, dify: DifyReading | None, attempts: tuple[Attempt, ...], sums: Sums | None
+) -> Iterator[Finding]:
     kept = kept_by_rounds(call)
+    code, _ = why_nothing(call, attempts, sums)
     if kept is not None:
-        yield finding("rounds_not_in_message", Confidence.CERTAIN, seen=False, kept=split(*kept))
-    elif is_nothing(dify) and call.status in _LEFT_OPEN:
-        yield finding(nothing_code(call.status), Confidence.LIKELY, seen=False)
-    elif is_nothing(dify) and call.status is Status.OK and call.answer and dify is not None:
-        yield finding(nothing_code(call.status), Confidence.POSSIBLE, seen=False)
-    if dify is not None and not is_nothing(dify):
-        yield from _of_kind(dify)
-        if (
-            local is not None
-            and dify.kind in (DifyKind.VENDOR_PASSED, DifyKind.UNKNOWN)
-            and _differs(dify, local)
-        ):
-            yield _local_differs(dify, local)
+        why = why_rounds_are_missing(call)
+        yield finding("rounds_not_in_message", Confidence.CERTAIN, seen=False, kept=split(*kept), why=why)
+    elif call.status in _LEFT_OPEN or code == "stream_cut":
+        yield finding(code, Confidence.LIKELY, seen=False)
+    elif call.status is Status.OK and call.answer and dify is not None:
+        yield finding(code, Confidence.POSSIBLE, seen=False)
 
 
-def _of_kind(dify: DifyReading) -> Iterator[Finding]:
+def _of_number(call: Call, dify: DifyReading, local: LocalReading | None) -> Iterator[Finding]:
+    shown = split(dify.tokens.input, dify.tokens.output)
     if dify.total and dify.tokens.total in (None, 0):
         yield finding("agent_total_only", Confidence.CERTAIN, seen=False, total=dify.total)
     if dify.kind is DifyKind.ESTIMATE:
-        shown = split(dify.tokens.input, dify.tokens.output)
-        yield finding("plugin_estimate", Confidence.LIKELY, seen=False, recorded=shown)
+        estimate = estimate_of(call)
+        rule = rule_words(estimate.rule, estimate.vocabulary) if estimate else rule_words(None)
+        yield finding("plugin_estimate", Confidence.LIKELY, seen=False, recorded=shown, rule=rule)
     if dify.kind is DifyKind.PRICE_WEIGHTED:
         yield finding("cache_price_weighted", Confidence.LIKELY, seen=False)
+    if local is None or dify.kind not in (DifyKind.VENDOR_PASSED, DifyKind.UNKNOWN):
+        return
+    if _differs(dify, local):
+        yield _local_differs(dify, local)
+        fit = fitting(call, recorded(dify))
+        if fit is not None:
+            yield finding(
+                "wrong_tokenizer", Confidence.POSSIBLE, seen=False, recorded=shown, counter=fit.counter
+            )
 
 
 def _differs(dify: DifyReading, local: LocalReading) -> bool:

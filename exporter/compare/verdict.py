@@ -8,7 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from exporter.compare.findings import case_of, explain
+from exporter.compare.case import case_of
+from exporter.compare.findings import explain
 from exporter.compare.sums import compare_sums
 from exporter.compare.unverified import remarks
 from exporter.model import (
@@ -17,6 +18,7 @@ from exporter.model import (
     Call,
     DifyReading,
     LocalReading,
+    Sums,
     Trace,
     VendorReading,
     Verdict,
@@ -33,14 +35,16 @@ def assess(
     *,
     tolerance_percent: float,
     evidence_expected: bool,
+    sums: Sums | None = None,
 ) -> Assessment:
     """The Assessment of a call. `tolerance_percent` is the share of the vendor's total up to which an unexplained rest
-    is within tolerance; `evidence_expected` says that vendor evidence may still come."""
-    case = case_of(call, dify, vendor)
+    is within tolerance; `evidence_expected` says that vendor evidence may still come. `sums` are those of the call's
+    trace, which tell a stopped run from one whose process died."""
+    case = case_of(call, dify, local, vendor, sums)
     if case is None:
         waiting = evidence_expected and not (vendor is not None and vendor.independent)
         verdict = Verdict.PENDING if waiting else Verdict.UNVERIFIED
-        return Assessment(call, dify, local, vendor, verdict, remarks(call, dify, local, vendor))
+        return Assessment(call, dify, local, vendor, verdict, remarks(call, dify, local, vendor, sums))
     found, rest = explain(case)
     return Assessment(
         call=call,

@@ -89,7 +89,9 @@ class VendorSettings(_Section):
     start: StartTime = Field(
         "beginning", description="where the first pull begins: beginning, now, or a time"
     )
-    poll_interval: Seconds = Field(15.0, description="pause between looks for new records")
+    poll_interval: Seconds = Field(
+        15.0, description="pause between looks for new records; openrouter: at least 1h"
+    )
     timeout: Seconds = Field(30.0, description="time to wait for an answer")
 
     @model_validator(mode="after")
@@ -112,6 +114,8 @@ class VendorSettings(_Section):
             raise ValueError(f"{self.kind} needs {' and '.join(missing)}")
         if self.kind == "bedrock" and not (self.bucket or self.log_group):
             raise ValueError("bedrock needs bucket (S3) or log_group (CloudWatch)")
+        if self.bucket and self.log_group:
+            raise ValueError("bedrock reads bucket or log_group, not both: they hold the same requests")
         return self
 
 

@@ -13,14 +13,13 @@ import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 
-import orjson
 from rich.console import Console
 
 from exporter import clock
 from exporter.config import Settings
 from exporter.demo import recording, replay
 from exporter.demo.database import dify_database
-from exporter.demo.settings import Flags, demo_settings, make_room, state_path
+from exporter.demo.settings import Flags, demo_settings, make_room, state_path, vendor_log
 from exporter.demo.summary import by_app_and_model, by_cause, by_purpose
 from exporter.errors import Misconfigured
 from exporter.logs import configure
@@ -65,8 +64,7 @@ def run_demo(
 
 def _at_once(settings: Settings, url: str, out: Console) -> int:
     from exporter.daemon import App
-    from exporter.state import ledger
-    from exporter.vendor.record import parse
+    from exporter.state import ledger, standings
 
     now = clock.now()
     recorded = recording.load(str(now))
@@ -74,12 +72,12 @@ def _at_once(settings: Settings, url: str, out: Console) -> int:
         f"{len(recorded.episodes)} episodes recorded from a real Dify 1.14.0 and its vendor's log\n",
         highlight=False,
     )
-    replay.play_at_once(url, recorded, settings.vendor[0].path, now - _BEHIND)
+    replay.play_at_once(url, recorded, vendor_log(settings.state.path), now - _BEHIND)
     with App(settings) as app:
         report = app.run_once()
         with app.store.read() as connection:
             traces = ledger.newest(connection, _ALL)
-    requests = [parse(orjson.loads(line), "gateway") for line in settings.vendor[0].path.open("rb")]
+            requests = standings.groups(connection)
     for table in (by_app_and_model(traces), by_cause(traces), by_purpose(requests)):
         out.print(table)
         out.print()
@@ -114,7 +112,7 @@ def _play(settings: Settings, url: str, ended: threading.Event, out: Console) ->
     def pause() -> bool:
         return not ended.wait(beat_seconds)
 
-    for shows in replay.play_live(url, recorded, settings.vendor[0].path, pause, clock.now):
+    for shows in replay.play_live(url, recorded, vendor_log(settings.state.path), pause, clock.now):
         out.print(f"  {shows}", style="dim", highlight=False)
     if not ended.is_set():
         out.print("\nThe recording is over. The page stays until Ctrl-C.", highlight=False)

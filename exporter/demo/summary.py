@@ -10,11 +10,10 @@ from typing import Any
 from rich.table import Table
 
 from exporter.model import Verdict
-from exporter.vendor.record import VendorCall
+from exporter.state.standings import HIDDEN, Group
 
 Document = dict[str, Any]
 _SOURCES = ("dify", "local", "vendor")
-_HIDDEN_OPERATIONS = frozenset({"embeddings", "rerank"})
 
 
 @dataclass(slots=True)
@@ -107,21 +106,21 @@ def by_cause(traces: Iterable[Document]) -> Table:
     return table
 
 
-def by_purpose(requests: Iterable[VendorCall]) -> Table:
+def by_purpose(groups: Iterable[Group]) -> Table:
     """Requests that Dify makes on its own and adds to no message or run, with what the vendor billed for them."""
     counts: Counter[str] = Counter()
     amounts: Counter[tuple[str, str]] = Counter()
-    for request in requests:
-        purpose = request.purpose or (request.operation if request.operation in _HIDDEN_OPERATIONS else None)
-        if purpose is None or request.tokens is None:
+    for group in groups:
+        if group.standing != HIDDEN or group.purpose is None:
             continue
-        counts[purpose] += 1
-        amounts[purpose, "input"] += request.tokens.input or 0
-        amounts[purpose, "output"] += request.tokens.output or 0
+        counts[group.purpose] += group.requests
+        amounts[group.purpose, "input"] += group.input
+        amounts[group.purpose, "output"] += group.output
     table = Table(box=None, pad_edge=False, header_style="bold")
     table.add_column("billed, but in none of Dify's records")
     for name in ("requests", "input", "output"):
         table.add_column(name, justify="right")
     for purpose, count in counts.most_common():
-        table.add_row(purpose, str(count), *(f"{amounts[purpose, part]:,}" for part in ("input", "output")))
+        shown = (f"{amounts[purpose, part]:,}" for part in ("input", "output"))
+        table.add_row(purpose.replace("_", " "), str(count), *shown)
     return table

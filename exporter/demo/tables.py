@@ -17,6 +17,7 @@ TABLES: dict[str, dict[str, str]] = {
     "apps": {"id": "uuid", "tenant_id": "uuid", "name": "varchar(255)", "mode": "varchar(255)"},
     "pipelines": {"id": "uuid", "tenant_id": "uuid", "name": "varchar(255)"},
     "end_users": {"id": "uuid", "session_id": "varchar(255)"},
+    "conversations": {"id": "uuid", "name": "varchar(255)"},
     "tool_workflow_providers": {"id": "uuid", "app_id": "uuid"},
     "workflows": {"id": "uuid", "tenant_id": "uuid", "app_id": "uuid", "version": "varchar(255)"},
     "messages": {

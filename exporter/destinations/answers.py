@@ -57,8 +57,13 @@ def export(http: Http, url: str, body: bytes, duplicate_status: int | None = Non
 
     `duplicate_status` is the status with which a platform says that it holds (part of) the request already.
     """
+    return send(http, url, body, PROTOBUF, duplicate_status)
+
+
+def send(http: Http, url: str, body: bytes, content_type: str, duplicate_status: int | None = None) -> Answer:
+    """One request of any content type and what its answer means, as `export`."""
     try:
-        reply = http.post(url, body, PROTOBUF)
+        reply = http.post(url, body, content_type)
     except Unreachable as error:
         return Answer(Outcome.RETRY, str(error))
     except Misconfigured as error:

@@ -102,8 +102,8 @@ class Destination(Protocol):
         """The rule that decides when an acknowledged unit is forgotten."""
 
     @property
-    def replaces(self) -> bool:
-        """True when the same ids sent again replace what was there: then late corrections may be sent."""
+    def corrects(self) -> bool:
+        """True when a later revision of a trace corrects what is there; else only the first is ever sent."""
 
     def render(self, trace: AssessedTrace) -> list[bytes]:
         """The trace's spans in this destination's dialect, serialised, root first. Pure: same trace, same bytes."""

@@ -32,7 +32,7 @@ class Langfuse:
     """One Langfuse project."""
 
     kind = "langfuse"
-    replaces = True
+    corrects = True
 
     def __init__(
         self, settings: DestinationSettings, content_settings: ContentSettings, resource: Mapping[str, str]

@@ -1,20 +1,22 @@
 """LangSmith: OTLP in with explicit run ids, runs query out.
 
 One run id that is there already makes the whole request a 409, so a request holds one trace. A 200 is an entry in a
-queue. Nothing is replaced: the first write of a run stays.
+queue. The first write of a run stays: a later revision of a trace adds the runs that are new and patches the others.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import orjson
 
 from exporter.config import ContentSettings, DestinationSettings
+from exporter.destinations import langsmith_patch as patch
 from exporter.destinations import platform
-from exporter.destinations.answers import export
-from exporter.destinations.base import Answer, Checked, Confirmation, Limits, Unit
+from exporter.destinations.answers import export, send
+from exporter.destinations.base import Answer, Checked, Confirmation, Limits, Outcome, Unit
 from exporter.destinations.http import Http, Reply, shown_address
 from exporter.errors import Misconfigured, Unreachable
 from exporter.model import AssessedTrace
@@ -25,6 +27,7 @@ from exporter.spans.langsmith import RUN_ID, LangSmithProjector
 CLOUD = "https://api.smith.langchain.com"
 _PATHS = ("/v1/traces", "/otel")
 _REQUESTS_PER_SECOND = 25.0  # the strictest documented class is 2000 a minute
+_SEEN_AFTER = 5.0
 _ASKED_AT_ONCE = 100  # the most that /runs/query returns on one page
 
 
@@ -32,7 +35,7 @@ class LangSmith:
     """One LangSmith project."""
 
     kind = "langsmith"
-    replaces = False
+    corrects = True
 
     def __init__(
         self, settings: DestinationSettings, content_settings: ContentSettings, resource: Mapping[str, str]
@@ -43,6 +46,7 @@ class LangSmith:
         self._api = platform.base_address(settings.endpoint or CLOUD, *_PATHS)
         self._http = Http(_headers(settings), settings.timeout)
         self._envelope = platform.envelope(resource)
+        self._resource = dict(resource)
         by_span = None if settings.project.isascii() else settings.project  # a header cannot spell it
         self._projector = LangSmithProjector(content(content_settings), by_span)
         self._project_name = settings.project
@@ -53,10 +57,43 @@ class LangSmith:
         return self._projector(trace)
 
     def send(self, units: Sequence[Unit]) -> Answer:
-        """One request; DUPLICATE when LangSmith holds one of its runs already."""
+        """One request; DUPLICATE when LangSmith holds one of its runs already. A later revision corrects the runs that are
+        there and adds the others."""
+        if any(unit.revision > 1 for unit in units):
+            return self._correct(units)
+        return self._post(units)
+
+    def _post(self, units: Sequence[Unit]) -> Answer:
         return export(
             self._http, f"{self._api}/otel/v1/traces", self._envelope.request(units), duplicate_status=409
         )
+
+    def _correct(self, units: Sequence[Unit]) -> Answer:
+        """New runs first, because a patch may come twice and a run may not; a run that is on its way and cannot be seen
+        yet makes LangSmith refuse, and everything is tried again later."""
+        try:
+            held = self._held_of(units)
+        except _CannotAsk as error:
+            return Answer(Outcome.RETRY, str(error))
+        new = [replace(unit, spans=otlp.frame(spans)) for unit in units if (spans := _without(unit, held))]
+        if new:
+            answer = self._post(new)
+            if answer.outcome is Outcome.DUPLICATE:
+                return Answer(Outcome.RETRY, "runs of the earlier revision cannot be seen yet", _SEEN_AFTER)
+            if answer.outcome is not Outcome.ACCEPTED:
+                return answer
+        known = [span for unit in units for span in otlp.split(unit.spans) if _run_id(span) in held]
+        if not known:
+            return Answer(Outcome.ACCEPTED)
+        return send(
+            self._http, f"{self._api}/runs/multipart", patch.body(known, self._resource), patch.CONTENT_TYPE
+        )
+
+    def _held_of(self, units: Sequence[Unit]) -> set[str]:
+        project_id = self._find_project()
+        if project_id is None:
+            return set()
+        return self._held(project_id, [run_id for unit in units for run_id in _run_ids(unit)])
 
     def missing(self, units: Sequence[Unit]) -> set[int] | None:
         """Units of which a run is not there; None when LangSmith cannot be asked."""
@@ -167,4 +204,12 @@ def _headers(settings: DestinationSettings) -> dict[str, str]:
 
 
 def _run_ids(unit: Unit) -> list[str]:
-    return [otlp.text_attributes(otlp.parse(span), (RUN_ID,))[RUN_ID] for span in otlp.split(unit.spans)]
+    return [_run_id(span) for span in otlp.split(unit.spans)]
+
+
+def _run_id(span: bytes) -> str:
+    return otlp.text_attributes(otlp.parse(span), (RUN_ID,))[RUN_ID]
+
+
+def _without(unit: Unit, held: set[str]) -> list[bytes]:
+    return [span for span in otlp.split(unit.spans) if _run_id(span) not in held]

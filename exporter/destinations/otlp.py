@@ -24,7 +24,7 @@ class Otlp:
     """One OTLP/HTTP endpoint."""
 
     kind = "otlp"
-    replaces = False
+    corrects = False
 
     def __init__(
         self, settings: DestinationSettings, content_settings: ContentSettings, resource: Mapping[str, str]

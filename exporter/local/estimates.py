@@ -6,7 +6,11 @@ visible prompt caching); else the provider table speaks, and where that does not
 
 from __future__ import annotations
 
-from exporter.local.formulas import recognise_estimate
+from dataclasses import dataclass
+from enum import StrEnum
+
+from exporter.local.families import family
+from exporter.local.formulas import GPT2_LIMIT_CHARS, Formula, recognise_estimate
 from exporter.local.providers import Fallback, Provider, Source, applies, provider_of
 from exporter.model import Call, DifyKind, DifyReading
 
@@ -18,6 +22,39 @@ _OTHER_CACHE_SWITCHES = (
     "prompt_caching_images",
     "prompt_caching_documents",
 )
+
+
+class Rule(StrEnum):
+    """The rule by which a plugin came to its estimate (SDK and plugin sources, see `formulas`)."""
+
+    GPT2_FIRST_MESSAGE = "gpt2_first_message"
+    GPT2_ALL_MESSAGES = "gpt2_all_messages"
+    FIVE_PER_CHARACTER = "five_per_character"
+    CHARACTER_COUNT = "character_count"
+    OPENAI_MESSAGES = "openai_messages"
+    OPENAI_JOINED = "openai_joined"
+
+
+@dataclass(frozen=True, slots=True)
+class Estimate:
+    """How Dify's number was estimated: the rule that gives exactly the recorded numbers, and its vocabulary."""
+
+    rule: Rule
+    vocabulary: str | None = None
+
+
+def estimate_of(call: Call) -> Estimate | None:
+    """The rule that gives both recorded numbers, or None where no known rule does. Never raises."""
+    formula = recognise_estimate(call)
+    match formula:
+        case None:
+            return None
+        case Formula.GPT2_FIRST_MESSAGE if call.prompt and len(call.prompt[0].text) >= GPT2_LIMIT_CHARS:
+            return Estimate(Rule.CHARACTER_COUNT)
+        case Formula.OPENAI_MESSAGES | Formula.OPENAI_JOINED:
+            return Estimate(Rule(formula.value), family(call.model, call.provider).vocabulary)
+        case _:
+            return Estimate(Rule(formula.value), "r50k_base")
 
 
 def classify_recorded(call: Call) -> DifyReading | None:

@@ -58,6 +58,7 @@ def _places(row_type: type) -> _Places:
 
 
 _MESSAGE, _THOUGHT, _RUN, _NODE = map(_places, (MessageRow, ThoughtRow, RunRow, NodeRow))
+_CONVERSATION = [field.name for field in fields(MessageRow)].index("conversation_id")
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +66,7 @@ class RowSelects:
     """The statements, made once per schema; None where this Dify lacks the table. All take the parameter `ids`."""
 
     messages: sa.Executable
+    conversation_names: sa.Executable | None
     runs: sa.Executable
     nodes: sa.Executable
     nodes_of_runs: sa.Executable
@@ -81,7 +83,10 @@ def row_selects(schema: Schema) -> RowSelects:
     source, is_wanted = nodes_of_runs(schema, nodes)
     offload = schema.has("workflow_node_execution_offload", "node_execution_id", "type")
     return RowSelects(
-        messages=sa.select(*_columns(messages, MessageRow, "media")).where(one_of(messages.c.id, "ids")),
+        messages=sa.select(*_columns(messages, MessageRow, "media", "conversation_name")).where(
+            one_of(messages.c.id, "ids")
+        ),
+        conversation_names=_conversation_names(schema),
         runs=sa.select(*_columns(runs, RunRow)).where(one_of(runs.c.id, "ids")),
         nodes=sa.select(*_columns(nodes, NodeRow, "offloaded")).where(one_of(nodes.c.id, "ids")),
         nodes_of_runs=sa.select(*_columns(nodes, NodeRow, "offloaded")).select_from(source).where(is_wanted),
@@ -123,6 +128,15 @@ def _media(schema: Schema) -> sa.Executable | None:
     return select.group_by(files.c.message_id)
 
 
+def _conversation_names(schema: Schema) -> sa.Executable | None:
+    if not schema.has("conversations", "id", "name"):
+        return None
+    conversations = table(schema, "conversations")
+    return sa.select(*as_text(conversations, "id"), conversations.c.name).where(
+        one_of(conversations.c.id, "ids")
+    )
+
+
 def _offloads(
     schema: Schema, nodes: sa.TableClause, source: sa.FromClause, is_wanted: sa.ColumnElement[bool]
 ) -> sa.Executable:
@@ -142,7 +156,9 @@ def read_messages(connection: sa.Connection, selects: RowSelects, ids: list[str]
         return {}
     media = dict(_pairs(connection, selects.media, ids))
     rows = read_rows(connection, selects.messages, ids)
-    return {row[0]: _message(row, media.get(row[0], 0)) for row in rows}
+    conversations = sorted({row[_CONVERSATION] for row in rows if row[_CONVERSATION]})
+    names = dict(_pairs(connection, selects.conversation_names, conversations))
+    return {row[0]: _message(row, media.get(row[0], 0), names.get(row[_CONVERSATION])) for row in rows}
 
 
 def read_runs(connection: sa.Connection, selects: RowSelects, ids: list[str]) -> dict[str, RunRow]:
@@ -194,7 +210,7 @@ def read_thoughts(
 def _pairs(
     connection: sa.Connection, select: sa.Executable | None, ids: list[str]
 ) -> Iterable[tuple[str, Any]]:
-    if select is None:
+    if select is None or not ids:
         return ()
     return [(row_id, value) for row_id, value in read_rows(connection, select, ids)]
 
@@ -210,8 +226,8 @@ def _node_order(node: NodeRow) -> tuple[int, int, str]:
     return (node.index or 0, node.created_at, node.id)
 
 
-def _message(row: tuple[Any, ...], media: int) -> MessageRow:
-    return MessageRow(*_converted([*row, media], _MESSAGE))
+def _message(row: tuple[Any, ...], media: int, conversation_name: str | None) -> MessageRow:
+    return MessageRow(*_converted([*row, media, conversation_name], _MESSAGE))
 
 
 def _thought(row: tuple[Any, ...]) -> ThoughtRow:

@@ -46,6 +46,7 @@ class MessageRow:
     from_account_id: str | None = None
     updated_at: Micros | None = None
     media: int = 0  # rows of message_files that belong to the user's side
+    conversation_name: str | None = None  # conversations.name, as it is now
 
 
 @dataclass(frozen=True, slots=True)

@@ -20,9 +20,10 @@ def _fields(row_type: type, *not_columns: str) -> tuple[str, ...]:
 
 
 COLUMNS: dict[str, tuple[str, ...]] = {
-    "messages": (*_fields(MessageRow, "media"), "app_mode"),
+    "messages": (*_fields(MessageRow, "media", "conversation_name"), "app_mode"),
     "message_agent_thoughts": (*_fields(ThoughtRow, "tool_meta"), "tool_meta_str"),
     "message_files": ("id", "message_id", "belongs_to"),
+    "conversations": ("id", "name"),
     "workflow_runs": (*_fields(RunRow), "graph"),
     "workflow_node_executions": _fields(NodeRow, "offloaded"),
     "workflow_node_execution_offload": ("node_execution_id", "type"),
@@ -53,6 +54,7 @@ _COST = {
     "pipelines": "knowledge pipelines have no name",
     "tenants": "workspaces have no name",
     "end_users": "end users have no session id",
+    "conversations": "hidden title calls are matched without the conversation's name",
     "tool_workflow_providers": "workflow tools are not linked to their runs",
     "workflows": "single-step debug runs may be slow to find",
     "alembic_version": "the version is told from the tables alone",

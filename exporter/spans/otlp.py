@@ -196,6 +196,18 @@ def text_attributes(span: Any, keys: Sequence[str]) -> dict[str, str]:
     return {item.key: item.value.string_value for item in span.attributes if item.key in keys}
 
 
+def attributes(span: Any) -> dict[str, Any]:
+    """All attributes of a parsed span; lists become Python lists."""
+    return {item.key: _plain(item.value) for item in span.attributes}
+
+
+def _plain(value: Any) -> Any:
+    kind = value.WhichOneof("value")
+    if kind == "array_value":
+        return [_plain(item) for item in value.array_value.values]
+    return getattr(value, kind) if kind else None
+
+
 def parse(span: bytes) -> Any:
     """The protobuf Span of serialised bytes."""
     return Span.FromString(span)

@@ -1,27 +1,47 @@
-"""Vendor requests as they arrived (texts already dropped), which call each belongs to, and what was refused."""
+"""Vendor requests as they arrived (texts already dropped), what was refused, and how far each source was read."""
 
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 
-from exporter.model import Call, Micros, RecordKind, RecordRef
-from exporter.vendor.fingerprint import CallPrint
+import orjson
+
+from exporter.clock import rfc3339
+from exporter.model import Micros
+from exporter.state import windows
+from exporter.vendor.pullers.base import Bucket
 from exporter.vendor.record import VendorCall
 
-SECOND = 1_000_000
-_SLOW_START = 30 * SECOND
-"""A row that never got an end may have begun its request some time after itself."""
 
-
-def add(connection: sqlite3.Connection, records: Iterable[VendorCall], now: Micros) -> int:
-    """Store requests; the same (source, id) again changes nothing. Returns how many were new."""
+def add(connection: sqlite3.Connection, records: Sequence[VendorCall], now: Micros) -> int:
+    """Store requests, and that matching must look at their times; the same (source, id) again changes nothing.
+    Returns how many were new."""
     before = connection.total_changes
     connection.executemany(
-        "INSERT INTO evidence (source, id, at, record, seen_at) VALUES (?, ?, ?, ?, ?) ON CONFLICT DO NOTHING",
-        [(item.source, item.id, item.start, item.to_json(), now) for item in records],
+        "INSERT INTO evidence (source, id, at, ends_at, standing, purpose, model, key, users, input, output, seen_at,"
+        " record) VALUES (?, ?, ?, ?, 'new', ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING",
+        [_row(item, now) for item in records],
     )
-    return connection.total_changes - before
+    new = connection.total_changes - before
+    if new:
+        windows.mark(connection, [(item.start, item.end) for item in records])
+    return new
+
+
+def _row(item: VendorCall, now: Micros) -> tuple[object, ...]:
+    tokens = item.tokens
+    return (
+        item.source, item.id, item.start, item.end, item.purpose, item.response_model or item.model, item.key,
+        orjson.dumps(item.users).decode(), tokens.input if tokens else None, tokens.output if tokens else None,
+        now, item.to_json(),
+    )  # fmt: skip
+
+
+def is_empty(connection: sqlite3.Connection) -> bool:
+    """True while no vendor request was ever stored."""
+    return connection.execute("SELECT 1 FROM evidence LIMIT 1").fetchone() is None
 
 
 def refuse(connection: sqlite3.Connection, source: str, place: str, reason: str, now: Micros) -> None:
@@ -32,116 +52,73 @@ def refuse(connection: sqlite3.Connection, source: str, place: str, reason: str,
     )
 
 
-def around(
-    connection: sqlite3.Connection, calls: Sequence[Call], skew: Micros
-) -> tuple[list[VendorCall], list[CallPrint]]:
-    """What happened while these calls ran: the vendor requests that began then, and the fingerprints of the other
-    calls of that time. Both are needed: what stands beside a pair is part of its proof."""
-    mine = {call.call_id for call in calls}
-    slack = skew + 2 * SECOND
-    requests: list[VendorCall] = []
-    neighbours: list[CallPrint] = []
-    for since, until in _merged(
-        [(call.started_at - slack, call.ended_at + slack + _SLOW_START) for call in calls]
-    ):
-        rows = connection.execute(
-            "SELECT record FROM evidence WHERE at BETWEEN ? AND ? ORDER BY at, source, id", (since, until)
-        )
-        requests += [VendorCall.from_json(record) for (record,) in rows]
-        if requests:
-            others = connection.execute(
-                "SELECT call_id, fingerprint FROM calls WHERE started_at BETWEEN ? AND ? AND fingerprint != x''",
-                (since - _SLOW_START, until),
-            )
-            neighbours += [CallPrint.from_json(stored) for call_id, stored in others if call_id not in mine]
-    return requests, neighbours
-
-
-def _merged(intervals: list[tuple[Micros, Micros]]) -> list[tuple[Micros, Micros]]:
-    """Overlapping intervals as one, so that a run that paused for days does not ask for all the days between."""
-    merged: list[tuple[Micros, Micros]] = []
-    for since, until in sorted(intervals):
-        if merged and since <= merged[-1][1]:
-            merged[-1] = (merged[-1][0], max(merged[-1][1], until))
-        else:
-            merged.append((since, until))
-    return merged
-
-
-def assign(connection: sqlite3.Connection, matched: Mapping[str, Sequence[tuple[str, str]]]) -> None:
-    """Bind requests to calls; what was bound to these calls before is freed first."""
-    for call_id, keys in matched.items():
-        connection.execute("UPDATE evidence SET call_id = NULL WHERE call_id = ?", (call_id,))
-        connection.executemany(
-            "UPDATE evidence SET call_id = ?, tried = 1 WHERE source = ? AND id = ?",
-            [(call_id, source, identity) for source, identity in keys],
-        )
-
-
-def untried(connection: sqlite3.Connection, limit: int) -> list[VendorCall]:
-    """Requests that arrived and were not yet held against calls already in the ledger."""
-    rows = connection.execute(
-        "SELECT record FROM evidence WHERE tried = 0 AND call_id IS NULL ORDER BY at LIMIT ?", (limit,)
-    )
-    return [VendorCall.from_json(record) for (record,) in rows]
-
-
-def tried(connection: sqlite3.Connection, items: Iterable[VendorCall]) -> None:
-    """They were held against the ledger."""
+def put_buckets(connection: sqlite3.Connection, buckets: Iterable[Bucket], now: Micros) -> None:
+    """Store usage per stretch of time; what a source says later of the same stretch replaces what it said before."""
     connection.executemany(
-        "UPDATE evidence SET tried = 1 WHERE source = ? AND id = ?",
-        [(item.source, item.id) for item in items],
-    )
+        "INSERT OR REPLACE INTO usage_buckets VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+        [
+            (
+                item.source, item.starts_at, item.ends_at, item.model or "", item.key or "", item.group, item.requests,
+                item.tokens.input, item.tokens.output, item.tokens.cache_read, item.tokens.cache_write,
+                item.tokens.reasoning, None if item.cost is None else str(item.cost), item.currency, now,
+            )
+            for item in buckets
+        ],
+    )  # fmt: skip
 
 
-def unproven_calls(connection: sqlite3.Connection, since: Micros, until: Micros) -> list[CallPrint]:
-    """Fingerprints of exported calls of that time without an independent vendor reading."""
-    rows = connection.execute(
-        "SELECT fingerprint FROM calls WHERE started_at BETWEEN ? AND ? AND has_vendor = 0 AND fingerprint != x''",
-        (since, until),
-    )
-    return [CallPrint.from_json(fingerprint) for (fingerprint,) in rows]
-
-
-def records_of(connection: sqlite3.Connection, call_ids: Sequence[str]) -> list[RecordRef]:
-    """The finished Dify records that these calls came from (pending ones will be read anyway)."""
-    found = []
-    for call_id in call_ids:
-        row = connection.execute(
-            "SELECT t.kind, t.record_id, t.created_at FROM calls c JOIN traces t USING (trace_id)"
-            " JOIN records r ON r.kind = t.kind AND r.id = t.record_id WHERE c.call_id = ? AND r.state = 'done'",
-            (call_id,),
-        ).fetchone()
-        if row:
-            found.append(RecordRef(RecordKind(row[0]), row[1], row[2]))
-    return found
-
-
-def position(connection: sqlite3.Connection, path: str) -> str | None:
-    """How far a file was read (opaque)."""
-    row = connection.execute("SELECT position FROM evidence_files WHERE path = ?", (path,)).fetchone()
+def position(connection: sqlite3.Connection, source: str) -> str | None:
+    """How far a source was read (opaque)."""
+    row = connection.execute("SELECT position FROM evidence_positions WHERE source = ?", (source,)).fetchone()
     return str(row[0]) if row else None
 
 
-def move(connection: sqlite3.Connection, path: str, to: str, now: Micros) -> None:
+def move(connection: sqlite3.Connection, source: str, to: str, now: Micros) -> None:
     """Belongs into the transaction that stores what the position passed."""
     connection.execute(
-        "INSERT INTO evidence_files VALUES (?, ?, ?) ON CONFLICT (path) DO UPDATE SET position = excluded.position,"
-        " read_at = excluded.read_at",
-        (path, to, now),
+        "INSERT INTO evidence_positions VALUES (?, ?, ?) ON CONFLICT (source) DO UPDATE SET"
+        " position = excluded.position, read_at = excluded.read_at",
+        (source, to, now),
     )
 
 
-def counts(connection: sqlite3.Connection) -> dict[str, tuple[int, int, int]]:
-    """Per source: requests, of them matched to a call, records refused."""
-    found: dict[str, tuple[int, int, int]] = {}
-    for source, total, matched in connection.execute(
-        "SELECT source, count(*), count(call_id) FROM evidence GROUP BY source"
-    ):
-        found[source] = (total, matched, 0)
+def bucket_sums(
+    connection: sqlite3.Connection, since: Micros | None, until: Micros | None
+) -> list[dict[str, object]]:
+    """The usage of the stretches that lie in this time, summed per source, model and key."""
+    names = ("source", "model", "key", "requests", "input", "output", "cost", "currency", "since", "until")
+    rows = connection.execute(
+        "SELECT source, nullif(model, ''), nullif(key, ''), sum(requests), sum(input), sum(output),"
+        " sum(CAST(cost AS REAL)), currency, min(starts_at), max(ends_at) FROM usage_buckets"
+        " WHERE starts_at >= ? AND ends_at <= ? GROUP BY source, model, key, currency ORDER BY source, model, key",
+        (since if since is not None else -(2**62), until if until is not None else 2**62),
+    )
+    found = [dict(zip(names, row, strict=True)) for row in rows]
+    for item in found:
+        item["since"], item["until"] = rfc3339(int(item["since"])), rfc3339(int(item["until"]))
+    return found
+
+
+@dataclass(frozen=True, slots=True)
+class SourceCounts:
+    """Of one source: requests in all, of them matched to a call, and records refused."""
+
+    requests: int = 0
+    matched: int = 0
+    refused: int = 0
+
+
+def counts(connection: sqlite3.Connection) -> dict[str, SourceCounts]:
+    """Counts per source."""
+    found = {
+        source: SourceCounts(total, matched)
+        for source, total, matched in connection.execute(
+            "SELECT source, count(*), sum(standing = 'matched') FROM evidence INDEXED BY evidence_standing GROUP BY source"
+        )
+    }
     for source, refused in connection.execute(
         "SELECT source, count(*) FROM refused_evidence GROUP BY source"
     ):
-        total, matched, _ = found.get(source, (0, 0, 0))
-        found[source] = (total, matched, refused)
+        known = found.get(source, SourceCounts())
+        found[source] = SourceCounts(known.requests, known.matched, refused)
     return found

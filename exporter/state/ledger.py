@@ -15,7 +15,7 @@ import orjson
 
 from exporter.documents import call_document, trace_document
 from exporter.model import AssessedTrace, Micros
-from exporter.state import totals
+from exporter.state import totals, windows
 
 Document = dict[str, Any]
 
@@ -35,19 +35,25 @@ class CallFilter:
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """A trace to store: `exported_at` is None while it only waits; `fingerprints` per call id."""
+    """A trace to store: `exported_at` is None while it only waits; `fingerprint` is the trace's own, `fingerprints` are
+    those of its calls by id; `users` are the hashes of its end user's names."""
 
     assessed: AssessedTrace
+    fingerprint: bytes
     fingerprints: Mapping[str, bytes]
+    users: tuple[str, ...]
     exported_at: Micros | None
 
 
-def put(connection: sqlite3.Connection, entries: Sequence[Entry]) -> None:
+def put(connection: sqlite3.Connection, entries: Sequence[Entry], *, match_new: bool = False) -> None:
     """Store traces and their calls as they are known now.
 
-    An exported trace counts into the totals (a later export only by what grew), and its revision grows.
+    An exported trace counts into the totals (a later export only by what grew), and its revision grows. `match_new`
+    lets matching look at the times of what is new or looks different now.
     """
     known = _known(connection, [entry.assessed.trace.trace_id for entry in entries])
+    if match_new:
+        windows.mark(connection, _new_times(connection, entries, known))
     growth = totals.Growth()
     calls: list[tuple[Any, ...]] = []
     for entry in entries:
@@ -62,15 +68,49 @@ def put(connection: sqlite3.Connection, entries: Sequence[Entry]) -> None:
         "INSERT OR REPLACE INTO calls VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)", calls
     )
     connection.executemany(
-        "INSERT INTO traces VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
+        "INSERT INTO traces VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
         " ON CONFLICT (trace_id) DO UPDATE SET app_name = excluded.app_name, name = excluded.name,"
         " message_id = excluded.message_id, workflow_run_id = excluded.workflow_run_id, status = excluded.status,"
         " verdict = excluded.verdict, started_at = excluded.started_at, ended_at = excluded.ended_at,"
         " revision = traces.revision + excluded.revision,"
-        " exported_at = coalesce(excluded.exported_at, exported_at), document = excluded.document",
+        " exported_at = coalesce(excluded.exported_at, exported_at), document = excluded.document,"
+        " fingerprint = excluded.fingerprint",
         [_trace_row(entry) for entry in entries],
     )
+    connection.executemany("INSERT INTO familiar VALUES (?) ON CONFLICT DO NOTHING", _names(entries))
     growth.store(connection)
+
+
+def _names(entries: Sequence[Entry]) -> set[tuple[str]]:
+    """What later requests will be recognised by as Dify's."""
+    apps = {(f"app:{entry.assessed.trace.app.id}",) for entry in entries}
+    return apps | {(f"user:{user}",) for entry in entries for user in entry.users}
+
+
+def _new_times(
+    connection: sqlite3.Connection, entries: Sequence[Entry], known: Mapping[str, int]
+) -> list[windows.Times]:
+    """When the traces ran of which matching knows nothing yet, or something else."""
+    marks = ",".join("?" * len(known))
+    rows = connection.execute(
+        f"SELECT call_id, fingerprint FROM calls WHERE trace_id IN ({marks})"
+        f" UNION ALL SELECT trace_id, fingerprint FROM traces WHERE trace_id IN ({marks})",
+        (*known, *known),
+    )
+    before = dict(rows)
+    found = []
+    for entry in entries:
+        prints = {entry.assessed.trace.trace_id: entry.fingerprint, **entry.fingerprints}
+        if any(before.get(name) != value for name, value in prints.items()):
+            trace = entry.assessed.trace
+            times = [(call.started_at, call.ended_at) for call in trace.calls]
+            found.append(
+                (
+                    min([trace.started_at, *(t for t, _ in times)]),
+                    max([trace.started_at, *(t for _, t in times)]),
+                )
+            )
+    return found
 
 
 def _known(connection: sqlite3.Connection, trace_ids: Sequence[str]) -> dict[str, int]:
@@ -108,6 +148,7 @@ def _trace_row(entry: Entry) -> tuple[Any, ...]:
         trace.app.id, trace.app.name, trace.app.mode, trace.name, trace.message_id, trace.workflow_run_id,
         trace.status.value, entry.assessed.verdict.value, trace.started_at, trace.ended_at,
         int(entry.exported_at is not None), entry.exported_at, orjson.dumps(trace_document(entry.assessed)).decode(),
+        entry.fingerprint,
     )  # fmt: skip
 
 
@@ -121,14 +162,13 @@ def revisions(connection: sqlite3.Connection, trace_ids: Sequence[str]) -> dict[
     return dict(rows)
 
 
-def calls(connection: sqlite3.Connection, wanted: CallFilter) -> Iterator[str]:
-    """Call documents (JSON text) in order of time. Raises ValueError when the trace is not an id."""
+def calls(connection: sqlite3.Connection, wanted: CallFilter) -> Iterator[tuple[Micros, str]]:
+    """Call documents (JSON text) in order of time, each with its start. Raises ValueError when the trace is not an id."""
     conditions, values = _conditions(wanted)
     where = f" WHERE {' AND '.join(conditions)}" if conditions else ""
     limit = f" LIMIT {int(wanted.limit)}" if wanted.limit is not None else ""
-    query = f"SELECT document FROM calls{where} ORDER BY started_at, trace_id, position{limit}"
-    for (document,) in connection.execute(query, values):
-        yield document
+    query = f"SELECT started_at, document FROM calls{where} ORDER BY started_at, trace_id, position{limit}"
+    yield from connection.execute(query, values)
 
 
 def _conditions(wanted: CallFilter) -> tuple[list[str], list[Any]]:

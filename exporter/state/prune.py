@@ -27,4 +27,5 @@ def prune(connection: sqlite3.Connection, before: Micros) -> int:
         (before, before),
     )
     connection.execute("DELETE FROM evidence WHERE at < ?", (before,))
+    connection.execute("DELETE FROM usage_buckets WHERE ends_at < ?", (before,))
     return len(rows)

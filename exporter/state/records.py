@@ -76,12 +76,21 @@ def settle(connection: sqlite3.Connection, outcomes: Iterable[Outcome]) -> None:
     )
 
 
-def look_again(connection: sqlite3.Connection, refs: Sequence[RecordRef], now: Micros) -> None:
-    """Make finished records due again (late evidence, replay)."""
+def look_again(connection: sqlite3.Connection, refs: Sequence[RecordRef], now: Micros) -> int:
+    """Make records due again: finished ones (new evidence, replay), and sooner those that wait for their next look.
+    Returns how many finished ones it concerns."""
+    before = connection.total_changes
     connection.executemany(
-        "UPDATE records SET state = 'pending', due_at = ?, checks = 0 WHERE kind = ? AND id = ?",
+        "UPDATE records SET state = 'pending', due_at = ?, checks = 0 WHERE kind = ? AND id = ?"
+        " AND state NOT IN ('pending', 'watched')",
         [(now, ref.kind.value, ref.id) for ref in refs],
     )
+    again = connection.total_changes - before
+    connection.executemany(
+        "UPDATE records SET due_at = ? WHERE kind = ? AND id = ? AND state IN ('pending', 'watched') AND due_at > ?",
+        [(now, ref.kind.value, ref.id, now) for ref in refs],
+    )
+    return again
 
 
 def set_aside(connection: sqlite3.Connection) -> list[tuple[RecordRef, str]]:

@@ -42,8 +42,9 @@ def components(pairs: Iterable[tuple[L, R]]) -> list[dict[L, list[R]]]:
 def largest(graph: Mapping[L, list[R]]) -> dict[L, R]:
     """One assignment with as many pairs as possible (augmenting paths); earlier lefts and rights are preferred."""
     owner: dict[R, L] = {}
+    dead: set[R] = set()
     for left in graph:
-        _augment(graph, left, owner)
+        _augment(graph, left, owner, dead)
     return {left: right for right, left in owner.items()}
 
 
@@ -69,20 +70,25 @@ def certain(graph: Mapping[L, list[R]]) -> dict[L, R]:
     return {left: right for left, right in chosen.items() if left not in doubtful}
 
 
-def _augment(graph: Mapping[L, list[R]], start: L, owner: dict[R, L]) -> None:
-    """Give `start` a right, moving others along an augmenting path; nothing changes when there is none."""
+def _augment(graph: Mapping[L, list[R]], start: L, owner: dict[R, L], dead: set[R]) -> None:
+    """Give `start` a right, moving others along an augmenting path; nothing changes when there is none.
+
+    What a search reached in vain stays out of reach for ever (a Hungarian tree), so it is put among the `dead` and never
+    searched again: all vain searches together cost no more than the graph is large.
+    """
     came_from: dict[R, tuple[L, R | None]] = {}
     reached: list[tuple[L, R | None]] = [(start, None)]
     while reached:
         left, through = reached.pop()
         for right in graph[left]:
-            if right in came_from:
+            if right in came_from or right in dead:
                 continue
             came_from[right] = (left, through)
             if right not in owner:
                 _flip(owner, came_from, right)
                 return
             reached.append((owner[right], right))
+    dead.update(came_from)
 
 
 def _flip(owner: dict[R, L], came_from: Mapping[R, tuple[L, R | None]], end: R) -> None:

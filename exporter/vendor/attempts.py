@@ -1,7 +1,7 @@
 """The further requests of calls that own one already: what failed before, and the other rounds of an agent node.
 
-A request joins a call only when no other call could own it, and all requests are judged before any joins, so that the
-order does not matter.
+A request joins a call only when no other call could own it, whether that call has found a request yet or not; and all
+requests are judged before any joins, so that the order does not matter.
 """
 
 from __future__ import annotations
@@ -9,27 +9,90 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from exporter.model import Status
-from exporter.vendor.candidates import CallId, Candidates, Key, RequestId, prompt_key, word_key
-from exporter.vendor.evidence import CLOCK_SECOND, Likeness, fits_in_time, is_candidate, models, query_place
+from exporter.vendor.candidates import CallId, Candidates, RequestId
+from exporter.vendor.evidence import Likeness, compare, is_candidate, models, query_place
 from exporter.vendor.fingerprint import CallPrint
 from exporter.vendor.record import VendorCall
+from exporter.vendor.signs import Key, Level, prompt_key, word_key
+from exporter.vendor.timing import CLOCK_SECOND, SLOW_START, fits_in_time, is_inside
+
+_MOST_TURNS = 4
+"""The second turn finds the failed tries of an agent's further rounds; more than that does not follow from the first."""
 
 
 def further_attempts(known: Candidates, owned: dict[RequestId, CallId]) -> None:
-    """Add to `owned` every request that can only be a further attempt of one call, until nothing is added."""
-    while found := _claimed_once(known, owned):
+    """Add to `owned` every request that can only be a further attempt of one call, then what follows from that."""
+    for _ in range(_MOST_TURNS):
+        found = _claimed_once(known, owned)
+        if not found:
+            return
         owned.update(found)
 
 
+def goes_on(request: VendorCall, attempt: VendorCall) -> bool:
+    """Whether the attempt is the next one after the request, by the numbers their source gave them."""
+    if request.source != attempt.source or request.attempt is None or attempt.attempt is None:
+        return False
+    return request.attempt + 1 == attempt.attempt and request.end <= attempt.start
+
+
+def same_client_request(known: Candidates, owned: dict[RequestId, CallId]) -> None:
+    """Add to `owned` what shares its group with the requests of one call, and of that call alone."""
+    owners: dict[tuple[str, str], set[CallId]] = {}
+    for identity, call_id in owned.items():
+        group = known.requests[identity].group
+        if group is not None:
+            owners.setdefault((identity[0], group), set()).add(call_id)
+    for identity in known.identities if owners else ():
+        request = known.requests[identity]
+        calls = owners.get((identity[0], request.group or ""), set())
+        if identity not in owned and len(calls) == 1:
+            call = known.calls[next(iter(calls))]
+            if is_candidate(call, request) and fits_in_time(call, request, known.skew):
+                owned[identity] = call.call_id
+
+
 def _claimed_once(known: Candidates, owned: dict[RequestId, CallId]) -> dict[RequestId, CallId]:
-    claims: dict[RequestId, set[CallId]] = {}
+    rivalled = _rivalled(known, owned)
+    claims: dict[RequestId, dict[CallId, bool]] = {}
     for mine, call_id in owned.items():
         call, attempt = known.calls[call_id], known.requests[mine]
         for key in _keys(call, attempt):
             for other in known.near(call, key):
-                if other not in owned and _is_further(call, attempt, known.requests[other], known):
-                    claims.setdefault(other, set()).add(call_id)
-    return {request: next(iter(calls)) for request, calls in claims.items() if len(calls) == 1}
+                request = known.requests[other]
+                if other not in owned and _is_further(call, attempt, request, known):
+                    calls = claims.setdefault(other, {})
+                    calls[call_id] = calls.get(call_id, False) or goes_on(request, attempt)
+    found = {request: _only(calls) for request, calls in claims.items() if request not in rivalled}
+    return {request: call for request, call in found.items() if call is not None}
+
+
+def _rivalled(known: Candidates, owned: dict[RequestId, CallId]) -> set[RequestId]:
+    """The requests that a call without any request could have sent."""
+    has_one = set(owned.values())
+    return {
+        identity
+        for call in known.calls.values()
+        if call.call_id not in has_one
+        for identity in known.around(call)
+        if identity not in owned and _could_be(call, known.requests[identity], known)
+    }
+
+
+def _could_be(call: CallPrint, request: VendorCall, known: Candidates) -> bool:
+    if not is_candidate(call, request) or not fits_in_time(call, request, known.skew, SLOW_START):
+        return False
+    pair = compare(call, request)
+    is_other_answer = pair.answer is Likeness.DIFFERENT and call.status is Status.OK
+    return not is_other_answer and Likeness.DIFFERENT not in (pair.model, pair.user, pair.prompt)
+
+
+def _only(calls: dict[CallId, bool]) -> CallId | None:
+    """The only call that claims a request, or the only one whose next attempt it was."""
+    next_attempts = [call for call, is_next in calls.items() if is_next]
+    if len(next_attempts) == 1:
+        return next_attempts[0]
+    return next(iter(calls)) if len(calls) == 1 else None
 
 
 def _keys(call: CallPrint, attempt: VendorCall) -> Iterator[Key]:
@@ -42,6 +105,8 @@ def _keys(call: CallPrint, attempt: VendorCall) -> Iterator[Key]:
 def _is_further(call: CallPrint, attempt: VendorCall, other: VendorCall, known: Candidates) -> bool:
     if not is_candidate(call, other) or not fits_in_time(call, other, known.skew):
         return False
+    if known.level > Level.SIGN and not is_inside(call, other):
+        return False  # rivals without words are not seen here
     if attempt.users and other.users and attempt.users != other.users:
         return False
     if models(attempt.model, other) is Likeness.DIFFERENT:

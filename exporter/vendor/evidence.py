@@ -1,28 +1,19 @@
-"""What speaks for one vendor request being the request of one Dify call: rules from strongest to weakest.
-
-Each rule names the evidence it stands on, so that the reading can say why it was matched. Two different answers, or two
-different conversations, are never explained away: such a pair only stands on stronger evidence or not at all. Follows
-the order of proof: tool-call ids, response text, prompt, user, token counts, time.
-"""
+"""How one vendor request compares with one Dify call, feature by feature; what it proves is said in `rules`."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
 from dataclasses import dataclass
 from enum import IntEnum
+from functools import lru_cache
 
-from exporter.model import Micros, Status
+from exporter.model import Status
 from exporter.vendor.fingerprint import AnswerPrint, CallPrint, PromptPrint
+from exporter.vendor.passed_on import is_recorded_of
 from exporter.vendor.record import VendorCall
 
 LONG_ANSWER = 40
 """Characters from which an equal answer is telling by itself; "yes" or "4" is what many calls answer."""
-
-CLOCK_SECOND: Micros = 1_000_000
-SLOW_START: Micros = 30_000_000
-"""How long after its row an unfinished call may have begun its request (retrieval and moderation come first); only
-where content speaks for the pair."""
 
 _SNAPSHOT = re.compile(r"[-@:](?:\d{4}-?\d{2}-?\d{2}|\d{4}|latest|v\d+(?::\d+)?)$")
 _ASKING = frozenset({"chat", "completion", "responses"})
@@ -45,105 +36,13 @@ class Pair:
     prompt: Likeness
     model: Likeness
     user: Likeness
-    has_tokens: bool  # both of Dify's numbers equal the vendor's
+    is_same_app: bool
+    has_tokens: bool  # both of Dify's numbers are what its plugin records for the vendor's
     shares_tool_id: bool
     shares_tools: bool
     is_long: bool
     is_open: bool  # the call did not end well, so the request may have gone on, or have failed
     has_failed: bool
-
-
-@dataclass(frozen=True, slots=True)
-class Rule:
-    """A kind of proof: its name in the reading, how sure it is, and when it holds."""
-
-    method: str
-    confidence: float
-    holds: Callable[[Pair], bool]
-
-
-def _is_model(pair: Pair) -> bool:
-    return pair.model is not Likeness.DIFFERENT
-
-
-RULES: tuple[Rule, ...] = (
-    Rule("tool_call_id", 0.999, lambda p: p.shares_tool_id),
-    Rule("response_text+prompt", 0.99, lambda p: p.answer is Likeness.EQUAL and p.prompt is Likeness.EQUAL),
-    Rule("response_text+query", 0.97, lambda p: p.answer is Likeness.EQUAL and p.prompt is Likeness.PART),
-    Rule(
-        "response_beginning+prompt",
-        0.97,
-        lambda p: p.answer is Likeness.PART and p.prompt is Likeness.EQUAL and p.is_open and _is_model(p),
-    ),
-    Rule(
-        "prompt+tokens",
-        0.95,
-        lambda p: (
-            p.prompt is Likeness.EQUAL
-            and p.has_tokens
-            and p.answer is not Likeness.DIFFERENT
-            and _is_model(p)
-        ),
-    ),
-    Rule(
-        "tool_call+query",
-        0.95,
-        lambda p: p.shares_tools and p.prompt >= Likeness.PART and _is_model(p),
-    ),
-    Rule(
-        "response_beginning+query",
-        0.9,
-        lambda p: p.answer is Likeness.PART and p.prompt is Likeness.PART and p.is_open and _is_model(p),
-    ),
-    Rule(
-        "query+tokens",
-        0.9,
-        lambda p: (
-            p.prompt is Likeness.PART and p.has_tokens and p.answer is not Likeness.DIFFERENT and _is_model(p)
-        ),
-    ),
-    Rule(
-        "response_text",
-        0.85,
-        lambda p: (
-            p.answer is Likeness.EQUAL
-            and p.is_long
-            and (p.prompt is Likeness.UNKNOWN or p.has_tokens)
-            and _is_model(p)
-        ),
-    ),
-    Rule(
-        "prompt",
-        0.85,
-        lambda p: (
-            p.prompt is Likeness.EQUAL
-            and (p.answer is Likeness.UNKNOWN or (p.answer is Likeness.PART and p.is_open))
-            and _is_model(p)
-        ),
-    ),
-    Rule(
-        "tokens+time",
-        0.7,
-        lambda p: (
-            p.has_tokens
-            and p.answer is Likeness.UNKNOWN
-            and p.prompt is Likeness.UNKNOWN
-            and p.model is Likeness.EQUAL
-        ),
-    ),
-)
-"""Strongest first; a pair is judged by the first rule that holds."""
-
-
-def judge(call: CallPrint, request: VendorCall) -> int | None:
-    """The place in `RULES` of the strongest rule for this pair, or None when nothing speaks for it.
-
-    Time is not looked at here (`fits_in_time`). A failed request never answered a call that ended well.
-    """
-    pair = compare(call, request)
-    if pair.has_failed and not pair.is_open:
-        return None
-    return next((place for place, rule in enumerate(RULES) if rule.holds(pair)), None)
 
 
 def compare(call: CallPrint, request: VendorCall) -> Pair:
@@ -154,7 +53,8 @@ def compare(call: CallPrint, request: VendorCall) -> Pair:
         prompt=_prompts(call, request.prompt),
         model=models(call.model, request),
         user=users(call, request),
-        has_tokens=_has_tokens(call, request),
+        is_same_app=call.app_id is not None and call.app_id == request.dify_app_id,
+        has_tokens=is_recorded_of(call, request.tokens),
         shares_tool_id=bool(set(call.answer.tool_ids) & set(answer.tool_ids)),
         shares_tools=bool(answer.tools) and call.answer.tools == answer.tools,
         is_long=answer.chars >= LONG_ANSWER,
@@ -163,41 +63,31 @@ def compare(call: CallPrint, request: VendorCall) -> Pair:
     )
 
 
+def asks(call: CallPrint) -> bool:
+    """Whether a call asked a model for words."""
+    return call.kind in _ASKING
+
+
+def is_asking(request: VendorCall) -> bool:
+    """Whether a request asked a model for words, and not for Dify's own use."""
+    return request.operation in _ASKING and request.purpose is None
+
+
 def is_candidate(call: CallPrint, request: VendorCall) -> bool:
     """Whether the two can belong together at all: a model was asked for words, by this app, and not by Dify itself."""
-    return (
-        call.kind in _ASKING
-        and request.operation in _ASKING
-        and request.purpose is None
-        and (call.app_id is None or request.dify_app_id in (None, call.app_id))
-    )
-
-
-def window(call: CallPrint, skew: Micros, slow_start: Micros = 0) -> tuple[Micros, Micros]:
-    """The times between which a request of this call began, give or take the clocks' difference.
-
-    Dify rounds some times to whole seconds. A row without an end may have begun its request up to `slow_start` after
-    itself.
-    """
-    slack = skew + (CLOCK_SECOND if call.started_at % CLOCK_SECOND == 0 else 0)
-    late = slow_start if call.status is Status.UNFINISHED else 0
-    return call.started_at - slack, call.ended_at + slack + late
-
-
-def fits_in_time(call: CallPrint, request: VendorCall, skew: Micros, slow_start: Micros = 0) -> bool:
-    """Whether the request lies inside the call. A call that did not end well may leave its request running (the plugin
-    reads the vendor's stream to its end), so then only the request's start counts."""
-    earliest, latest = window(call, skew, slow_start)
-    last = request.end if call.status is Status.OK else request.start
-    return earliest <= request.start and last <= latest
+    is_other_app = call.app_id is not None and request.dify_app_id not in (None, call.app_id)
+    return asks(call) and is_asking(request) and not is_other_app
 
 
 def models(wanted: str | None, request: VendorCall) -> Likeness:
     """Whether the names can mean the same model: equal up to a route before `/` and a snapshot date behind."""
     if wanted is None:
         return Likeness.UNKNOWN
-    served = {_plain(name) for name in (request.model, request.response_model) if name}
-    return Likeness.EQUAL if _plain(wanted) in served else Likeness.DIFFERENT
+    name = plain_model(wanted)
+    is_served = name == plain_model(request.model) or (
+        request.response_model is not None and name == plain_model(request.response_model)
+    )
+    return Likeness.EQUAL if is_served else Likeness.DIFFERENT
 
 
 def users(call: CallPrint, request: VendorCall) -> Likeness:
@@ -217,7 +107,9 @@ def query_place(call: CallPrint, prompt: PromptPrint | None) -> int | None:
     )
 
 
-def _plain(name: str) -> str:
+@lru_cache(maxsize=4096)
+def plain_model(name: str) -> str:
+    """A model's name without the route before it and the snapshot date behind it."""
     return _SNAPSHOT.sub("", name.lower().rsplit("/", 1)[-1])
 
 
@@ -258,9 +150,3 @@ def _is_within(few: tuple[str, ...], many: tuple[str, ...]) -> bool:
 def last_user(messages: tuple[str, ...]) -> str | None:
     """The user's last message in a conversation."""
     return next((message for message in reversed(messages) if message.startswith("u")), None)
-
-
-def _has_tokens(call: CallPrint, request: VendorCall) -> bool:
-    if request.tokens is None or not call.recorded.total:
-        return False
-    return (call.recorded.input, call.recorded.output) == (request.tokens.input, request.tokens.output)

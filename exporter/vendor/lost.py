@@ -13,10 +13,12 @@ from itertools import pairwise
 from exporter.model import Status
 from exporter.vendor.assign import components
 from exporter.vendor.attempts import opening
-from exporter.vendor.candidates import CallId, Candidates, RequestId, user_key, word_key
-from exporter.vendor.evidence import SLOW_START, Likeness, compare, fits_in_time, is_candidate, models, users
+from exporter.vendor.candidates import CallId, Candidates, RequestId
+from exporter.vendor.evidence import Likeness, compare, is_candidate, models, users
 from exporter.vendor.fingerprint import CallPrint
 from exporter.vendor.record import VendorCall
+from exporter.vendor.signs import user_key, word_key
+from exporter.vendor.timing import SLOW_START, fits_in_time
 
 Conversation = Callable[[CallPrint, VendorCall], object]
 Pairs = list[tuple[CallId, RequestId]]

@@ -14,12 +14,18 @@ from itertools import pairwise
 
 from exporter.model import Micros
 from exporter.vendor.assign import certain, components, largest
-from exporter.vendor.attempts import further_attempts
+from exporter.vendor.attempts import further_attempts, same_client_request
 from exporter.vendor.candidates import CallId, Candidates, RequestId, candidates
-from exporter.vendor.evidence import RULES
+from exporter.vendor.crowd import in_order_of_time, numbers
+from exporter.vendor.evidence import asks, is_asking
 from exporter.vendor.fingerprint import CallPrint
+from exporter.vendor.leftovers import leftovers
 from exporter.vendor.lost import SEARCHES
+from exporter.vendor.parts import PADDING, Part, padding, parts
 from exporter.vendor.record import VendorCall
+from exporter.vendor.rules import RULES
+
+__all__ = ["PADDING", "Match", "match", "padding"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,16 +45,37 @@ def match(
     Give all calls and all requests of the stretch of time in question, also those matched before: what stands beside
     a pair is part of its proof.
     """
-    known = candidates(calls, evidence, round(skew_seconds * 1_000_000))
+    skew = round(skew_seconds * 1_000_000)
+    by_call = {call.call_id: call for call in calls if asks(call)}
+    by_request = {(request.source, request.id): request for request in evidence if is_asking(request)}
+    found: dict[CallId, Match] = {}
+    for part in parts(by_call.values(), by_request.values(), skew):
+        found |= _solve(part, skew)
+    in_order = sorted(found, key=lambda call_id: (by_call[call_id].started_at, call_id))
+    return {call_id: found[call_id] for call_id in in_order}
+
+
+def _solve(part: Part, skew: Micros) -> dict[CallId, Match]:
+    if part.is_crowd:
+        return {
+            call.call_id: Match((request,), RULES[rule].method, RULES[rule].confidence)
+            for call, request, rule in in_order_of_time(part, skew)
+        }
+    known = candidates(part, skew)
     owned: dict[RequestId, CallId] = {}
     proof: dict[CallId, tuple[str, float]] = {}
     _by_content(known, owned, proof)
+    same_client_request(known, owned)
     further_attempts(known, owned)
     for search in SEARCHES:
         for call_id, requests in search.find(known, owned).items():
             proof[call_id] = (search.method, search.confidence)
             owned.update(dict.fromkeys(requests, call_id))
     further_attempts(known, owned)
+    for call_id, rest in leftovers(known, owned).items():
+        owned.update(dict.fromkeys(rest.requests, call_id))
+        if rest.method is not None:
+            proof[call_id] = (rest.method, rest.confidence)
     return _matches(known, owned, proof)
 
 
@@ -86,6 +113,10 @@ def _by_tool_id(
 
 def _settled(part: Mapping[CallId, list[RequestId]], known: Candidates) -> dict[CallId, RequestId]:
     """The pairs of a connected part that are beyond doubt, then those where the doubt changes nothing."""
+    if len(part) == 1:
+        ((call, mine),) = part.items()
+        if len(mine) == 1:
+            return {call: mine[0]}
     sure = certain(part)
     taken = set(sure.values())
     rest = [
@@ -109,7 +140,7 @@ def _same_anyway(part: Mapping[CallId, list[RequestId]], known: Candidates) -> d
         return {}
     in_order = dict(zip(calls, requests[-len(calls) :], strict=True))
     is_possible = all(request in part[call] for call, request in in_order.items())
-    if len({_numbers(known.requests[request]) for request in requests}) == 1:
+    if len({numbers(known.requests[request]) for request in requests}) == 1:
         return in_order if is_possible else largest({call: sorted(part[call]) for call in calls})
     is_sequence = len(calls) == len(requests) and _one_after_the_other(calls, requests, known)
     return in_order if is_possible and is_sequence else {}
@@ -123,10 +154,6 @@ def _one_after_the_other(calls: Sequence[CallId], requests: Sequence[RequestId],
 
 def _are_apart(times: Sequence[tuple[Micros, Micros]]) -> bool:
     return all(before[1] <= after[0] for before, after in pairwise(times))
-
-
-def _numbers(request: VendorCall) -> object:
-    return (request.tokens, request.cost, request.status, request.is_cache_hit)
 
 
 def _matches(

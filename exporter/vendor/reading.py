@@ -6,9 +6,19 @@ billed). An answer that came from a gateway's cache cost the vendor nothing.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 
-from exporter.model import Attempt, DifyKind, DifyReading, Money, Tokens, VendorReading
+from exporter.model import (
+    Accuracy,
+    Attempt,
+    DifyKind,
+    DifyReading,
+    LocalReading,
+    Money,
+    Tokens,
+    VendorReading,
+)
 from exporter.vendor.match import Match
 from exporter.vendor.record import VendorCall
 
@@ -17,20 +27,51 @@ CACHED = "cached"
 """Status of an attempt that a gateway answered from its own cache."""
 
 _NOTHING = Tokens(input=0, output=0)
+_TRUST = tuple(Accuracy)
+"""From the surest to the least sure."""
 
 
-def vendor_reading(match: Match) -> VendorReading:
-    """The independent reading of a matched call, with its attempts in order."""
-    sources = sorted({call.source for call in match.attempts})
-    billed = [_billed(call) for call in match.attempts]
+@dataclass(frozen=True, slots=True)
+class Owned:
+    """The requests of one call, and which other sources logged each of them too (by source and id)."""
+
+    match: Match
+    copies: Mapping[tuple[str, str], tuple[str, ...]] = field(default_factory=dict)
+
+
+def vendor_reading(owned: Owned, recorded_messages: int | None = None) -> VendorReading:
+    """The independent reading of a matched call, with its attempts in order. `recorded_messages` is how many messages
+    Dify's record of the prompt holds."""
+    attempts = owned.match.attempts
+    billed = [_billed(call) for call in attempts]
     return VendorReading(
         tokens=_sum(billed),
-        provenance=f"gateway:{','.join(sources)}",
+        provenance=f"gateway:{','.join(sorted({call.source for call in attempts}))}",
         independent=True,
-        match=match.method,
-        confidence=match.confidence,
-        attempts=tuple(_attempt(call, tokens) for call, tokens in zip(match.attempts, billed, strict=True)),
-        cost=_cost(match.attempts),
+        match=owned.match.method,
+        confidence=owned.match.confidence,
+        attempts=tuple(
+            _attempt(call, tokens, owned.copies.get((call.source, call.id), ()), recorded_messages)
+            for call, tokens in zip(attempts, billed, strict=True)
+        ),
+        cost=_cost(attempts),
+    )
+
+
+def counted_reading(attempts: Sequence[VendorCall]) -> LocalReading | None:
+    """Our own count of the texts that the vendor's records held, for a call whose texts Dify did not keep."""
+    counted = [call.counted for call in attempts if call.counted is not None and not call.is_cache_hit]
+    if not counted or len(counted) < len([call for call in attempts if not call.is_cache_hit]):
+        return None
+    worst = max(counted, key=lambda item: _TRUST.index(Accuracy(item.accuracy)))
+    return LocalReading(
+        tokens=Tokens(
+            input=_whole(item.input for item in counted), output=_whole(item.output for item in counted)
+        ),
+        tokenizer=worst.tokenizer,
+        accuracy=Accuracy(worst.accuracy),
+        error_pct=worst.error_pct,
+        note="; ".join(filter(None, ("counted from the vendor's record of the request", worst.note))),
     )
 
 
@@ -52,7 +93,10 @@ def _billed(call: VendorCall) -> Tokens | None:
     return call.tokens
 
 
-def _attempt(call: VendorCall, billed: Tokens | None) -> Attempt:
+def _attempt(
+    call: VendorCall, billed: Tokens | None, copies: tuple[str, ...], recorded_messages: int | None
+) -> Attempt:
+    held = call.asked.messages
     return Attempt(
         id=call.id,
         source=call.source,
@@ -60,6 +104,15 @@ def _attempt(call: VendorCall, billed: Tokens | None) -> Attempt:
         started_at=call.started_at,
         ended_at=call.ended_at,
         tokens=billed or Tokens(),
+        model=call.response_model or call.model,
+        is_estimated=call.is_estimated,
+        copies=copies,
+        tools=call.asked.tools,
+        has_schema=call.asked.has_schema,
+        media=call.asked.media,
+        added_messages=None
+        if held is None or recorded_messages is None
+        else max(0, held - recorded_messages),
     )
 
 

@@ -133,7 +133,8 @@ def parse(record: object, source: str) -> VendorCall:
     prompt = prompt_of(record.get("request"))
     shape = _text(record, "usage_shape")
     model, provider = _required(record, "model"), _text(record, "provider")
-    hidden = recognise(operation, prompt)
+    asked = asked_of(record.get("request"), prompt)
+    hidden = recognise(operation, prompt, record.get("request"), record.get("response_text"))
     return VendorCall(
         source=_text(record, "source") or source,
         id=_required(record, "id"),
@@ -158,8 +159,8 @@ def parse(record: object, source: str) -> VendorCall:
         response_id=_text(record, "response_id"),
         group=_text(record, "group"),
         first_token_at=_moment(record, "first_token_at"),
-        asked=asked_of(record.get("request"), prompt),
-        counted=count_request(record, operation, model, provider, prompt),
+        asked=asked,
+        counted=count_request(record, operation, model, provider, prompt, asked),
         purpose=hidden.purpose,
         about=hidden.about,
         prompt=print_prompt(prompt) if prompt else None,

@@ -20,12 +20,13 @@ from starlette.routing import Route
 from starlette.types import ASGIApp
 
 from exporter import clock as our_clock
-from exporter.config import WebSettings
+from exporter.config import IntakeSettings, WebSettings
 from exporter.errors import StateRefused
 from exporter.model import Micros
 from exporter.state.store import Store
 from exporter.web import metrics, pages, rendering
 from exporter.web.guard import Guard
+from exporter.web.intake import intake_routes
 from exporter.web.readiness import Readiness, unusable
 from exporter.web.site import Site
 
@@ -42,8 +43,11 @@ def build_app(
     settings: WebSettings,
     destinations: Sequence[str] = (),
     clock: Callable[[], Micros] = our_clock.now,
+    intake: IntakeSettings | None = None,
+    arrived: Callable[[], None] | None = None,
 ) -> ASGIApp:
-    """The application over a state file. `destinations` are the configured names, shown before anything was sent."""
+    """The application over a state file. `destinations` are the configured names, shown before anything was sent;
+    `arrived` is called in some thread after vendor calls that were pushed here have been stored."""
     site = Site(store, health, tuple(destinations), clock)
     registry = metrics.build_registry(store, health, settings, destinations, clock)
     files = rendering.static_files()
@@ -63,6 +67,7 @@ def build_app(
             route("/readyz", _readyz),
             route("/static/{name}", lambda _, request: _static(files, request)),
             Route("/healthz", _healthz, methods=["GET"]),
+            *intake_routes(store, intake or IntakeSettings(), settings.host, clock, arrived),  # type: ignore[call-arg]
         ],
         exception_handlers={
             HTTPException: _refused,
@@ -116,7 +121,7 @@ def _static(files: dict[str, tuple[bytes, str]], request: Request) -> Response:
 
 
 def _is_for_programs(request: Request) -> bool:
-    return request.url.path.startswith(("/api/", "/metrics", "/readyz"))
+    return request.url.path.startswith(("/api/", "/metrics", "/readyz", "/v1/"))
 
 
 def _told(request: Request, heading: str, text: str, status: int) -> Response:
@@ -129,7 +134,10 @@ def _refused(request: Request, error: Exception) -> Response:
     status = error.status_code if isinstance(error, HTTPException) else 400
     if status == 404:
         return _told(request, "Nothing here", "This address leads nowhere.", 404)
-    return _told(request, "Not like this", "This address is only there to be read (GET).", status)
+    allowed = (error.headers or {}).get("Allow", "GET") if isinstance(error, HTTPException) else "GET"
+    answer = _told(request, "Not like this", f"This address takes only {allowed}.", status)
+    answer.headers["Allow"] = allowed
+    return answer
 
 
 def _not_understood(request: Request, error: Exception) -> Response:

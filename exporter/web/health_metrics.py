@@ -13,6 +13,7 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metri
 from exporter import __version__
 from exporter.model import Micros
 from exporter.state import evidence, health, outbox, records
+from exporter.state.evidence import SourceCounts
 from exporter.state.health import Delivery, Job
 from exporter.state.outbox import Backlog
 from exporter.state.store import Store
@@ -191,14 +192,26 @@ def _deliveries(deliveries: Mapping[str, Delivery]) -> Iterator[Metric]:
     )
 
 
-def _evidence(seen: Mapping[str, tuple[int, int, int]]) -> Iterator[Metric]:
+def _evidence(seen: Mapping[str, SourceCounts]) -> Iterator[Metric]:
     """Gauges: evidence may be forgotten again when it is old."""
-    for name, text, place in (
-        ("evidence_records", "Vendor requests kept as evidence.", 0),
-        ("evidence_matched", "Of these, matched to a call.", 1),
-        ("evidence_refused", "Vendor records that could not be read.", 2),
+    for name, text, values in (
+        (
+            "evidence_records",
+            "Vendor requests kept as evidence.",
+            {key: item.requests for key, item in seen.items()},
+        ),
+        (
+            "evidence_matched",
+            "Of these, matched to a call.",
+            {key: item.matched for key, item in seen.items()},
+        ),
+        (
+            "evidence_refused",
+            "Vendor records that could not be read.",
+            {key: item.refused for key, item in seen.items()},
+        ),
     ):
-        yield _gauge(name, text, ("source",), {(source,): counts[place] for source, counts in seen.items()})
+        yield _gauge(name, text, ("source",), {(source,): count for source, count in values.items()})
 
 
 def _gauge(name: str, text: str, labels: tuple[str, ...], values: Mapping[tuple[str, ...], float]) -> Metric:

@@ -8,16 +8,17 @@ backlog is full, which is then the problem), dead letters, records set aside.
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
+from exporter import problems
 from exporter.errors import StateRefused
 from exporter.model import Micros
 from exporter.state import health, outbox, records
 from exporter.state.health import Delivery, Job
 from exporter.state.outbox import Backlog
 from exporter.state.store import Store
-from exporter.web.words import duration, plural
+from exporter.web.words import duration
 
 _SECOND = 1_000_000
 _QUIET_INTERVALS = 10
@@ -84,7 +85,7 @@ def unusable(error: StateRefused | sqlite3.Error) -> Readiness:
     """The state file cannot be read: nothing is known, and nothing can go on."""
     if isinstance(error, StateRefused):
         return Readiness(
-            (f"{_sentence(str(error))} {_sentence(error.hint or '')}".strip(),), is_reading=False
+            (f"{problems.sentence(str(error))} {problems.sentence(error.hint or '')}".strip(),), is_reading=False
         )
     problem = f"The state file cannot be read ({error}). Check the disk and the rights on the file."
     return Readiness((problem,), is_reading=False)
@@ -96,7 +97,7 @@ def judge(live: Live, seen: Seen) -> Readiness:
     read_at = job.succeeded_at if job is not None else None
     reading = _reading_problems(live, job)
     held = [
-        _held(delivery, seen.backlogs.get(name))
+        problems.held(delivery, seen.backlogs.get(name))
         for name, delivery in seen.deliveries.items()
         if delivery.hold
     ]
@@ -123,12 +124,9 @@ def _look(store: Store, now: Micros) -> Seen:
 def _reading_problems(live: Live, job: Job | None) -> list[str]:
     """At most one: the first reason found is the one to mend. What an earlier process met says nothing of this one."""
     if live.stopped is not None:
-        return [_sentence(live.stopped)]
+        return [problems.sentence(live.stopped)]
     if job is not None and job.is_failing and (job.failed_at or 0) >= live.started_at:
-        return [
-            f"Dify cannot be read: {_sentence(job.failure or 'no reason is known')}"
-            " It is tried again by itself; `dify-exporter check` tests the connection and says what is missing."
-        ]
+        return [problems.failing_job(job)]
     active_at = _active_at(live, job)
     quiet = live.now - (active_at if active_at is not None else live.started_at)
     if quiet > max(_QUIET_AT_LEAST, round(_QUIET_INTERVALS * live.poll_interval_seconds * _SECOND)):
@@ -146,44 +144,14 @@ def _active_at(live: Live, job: Job | None) -> Micros | None:
     return max((moment for moment in known if moment is not None and moment >= live.started_at), default=None)
 
 
-def _held(delivery: Delivery, backlog: Backlog | None) -> str:
-    return (
-        f"Destination {delivery.destination} is on hold: {_sentence(delivery.hold or '')}"
-        f" Correct its keys, address or rights; {_waiting(backlog)} and nothing is dropped."
-    )
-
-
-def _warnings(seen: Seen) -> list[str]:
-    found = [
-        f"Destination {delivery.destination} does not answer: {_sentence(delivery.failure or 'no reason is known')}"
-        f" Reading goes on until the backlog is full; {_waiting(seen.backlogs.get(name))} and nothing is dropped."
-        for name, delivery in seen.deliveries.items()
-        if not delivery.hold and is_failing(delivery)
-    ]
-    for name, backlog in seen.backlogs.items():
-        if backlog.dead:
-            found.append(
-                f"Dead letters for {name}: {backlog.dead:,}, refused and kept with the reason."
-                " The status page lists them; `dify-exporter replay` sends them again."
-            )
-    if seen.set_aside:
-        found.append(
-            f"Dify records that no trace could be made of: {seen.set_aside:,}, set aside with the reason."
-            " The status page lists them."
-        )
-    return found
-
-
-def is_failing(delivery: Delivery) -> bool:
-    """True when the last request to the destination failed."""
-    return delivery.failed_at is not None and (delivery.succeeded_at or 0) < delivery.failed_at
-
-
-def _waiting(backlog: Backlog | None) -> str:
-    count = backlog.ready + backlog.in_doubt if backlog is not None else 0
-    if not count:
-        return "nothing waits for it yet"
-    return f"{plural(count, 'trace')} {'waits' if count == 1 else 'wait'} for it"
+def _warnings(seen: Seen) -> Iterator[str]:
+    for name, delivery in seen.deliveries.items():
+        if not delivery.hold and problems.is_silent(delivery):
+            yield problems.silent(delivery, seen.backlogs.get(name))
+    evidence = seen.jobs.get("evidence")
+    if evidence is not None and evidence.is_failing:
+        yield problems.failing_job(evidence)
+    yield from problems.leftovers(seen.backlogs, seen.set_aside)
 
 
 def _lag(now: Micros, read_at: Micros | None, oldest_due: Micros | None, *, is_reading: bool) -> float | None:
@@ -195,10 +163,3 @@ def _lag(now: Micros, read_at: Micros | None, oldest_due: Micros | None, *, is_r
         return 0.0 if is_reading else None
     return max(0, now - min(behind)) / _SECOND
 
-
-def _sentence(text: str) -> str:
-    """Begins with a capital and ends with a full stop, whoever wrote it."""
-    text = text.strip()
-    if not text:
-        return ""
-    return f"{text[0].upper()}{text[1:]}" + ("" if text[-1] in ".!?" else ".")

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
 
 from exporter.model import Micros
+from exporter.problems import is_silent
 from exporter.state import evidence, health, outbox, records
 from exporter.state.health import Delivery, Job
 from exporter.state.outbox import Backlog
-from exporter.web.readiness import Readiness, is_failing
+from exporter.web.readiness import Readiness
 from exporter.web.words import age, ago, number, size
 
 _SHOWN = 100
@@ -110,7 +111,7 @@ def standing(
         dead=tuple(DeadLetter(*row) for row in outbox.dead(connection, _SHOWN)),
         set_aside=tuple(SetAside(ref.kind.value, ref.id, reason) for ref, reason in aside),
         evidence=tuple(
-            EvidenceView(source, *(number(count) for count in counts))
+            EvidenceView(source, *(number(count) for count in astuple(counts)))
             for source, counts in sorted(evidence.counts(connection).items())
         ),
         jobs=tuple(_job(job, now) for _, job in sorted(health.jobs(connection).items())),
@@ -151,7 +152,7 @@ def _state(delivery: Delivery | None) -> tuple[str, str | None]:
         return "idle", None
     if delivery.hold:
         return "on hold", delivery.hold
-    return ("failing", delivery.failure) if is_failing(delivery) else ("delivering", None)
+    return ("failing", delivery.failure) if is_silent(delivery) else ("delivering", None)
 
 
 def _job(job: Job, now: Micros) -> JobView:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from decimal import Decimal
 from typing import Any
 
 import pytest
@@ -12,6 +13,7 @@ from exporter.model import (
     App,
     Assessment,
     Call,
+    Money,
     Recorded,
     RecordKind,
     RecordRef,
@@ -32,11 +34,25 @@ def call(given: int | None, written: int | None, total: int | None = None) -> Ca
     return Call("node:1", "chat", "openai", "gpt-4o", 0, 1, Status.OK, recorded)
 
 
-def trace(sums: Sums, *calls: Call, **changes: Any) -> Trace:
+def trace(sums: Sums, *calls: Call, tools: tuple[int, ...] = (), **changes: Any) -> Trace:
+    """`tools` are the tokens of child runs that workflow-tool nodes carry."""
     root = Step("0" * 15 + "1", None, StepKind.WORKFLOW, "flow", 0, 1, Status.OK)
     steps = [
         Step(f"{n:016x}", root.span_id, StepKind.NODE, "llm", 0, 1, Status.OK, call=one)
         for n, one in enumerate(calls, 2)
+    ]
+    steps += [
+        Step(
+            f"{n:016x}",
+            root.span_id,
+            StepKind.TOOL,
+            "translate",
+            0,
+            1,
+            Status.OK,
+            facts=(("recorded.total_tokens", total),),
+        )
+        for n, total in enumerate(tools, 100)
     ]
     known: dict[str, Any] = {
         "trace_id": NODE.replace("-", ""),
@@ -104,8 +120,66 @@ def test_a_total_that_only_the_agent_node_knows_counts_as_true() -> None:
 
 
 def test_a_run_that_adds_its_child_run_is_told() -> None:
-    sums = Sums(Tokens(35, 49), message=Tokens(35, 49), run_total=114)
-    assert codes(trace(sums, call(35, 49))) == ["run_total_differs"]
+    """Recorded: a run of 114 = 84 of its own and 30 of the workflow that its tool node called."""
+    about = trace(Sums(Tokens(35, 49), message=Tokens(35, 49), run_total=114), call(35, 49), tools=(30,))
+    assert codes(about) == ["workflow_tool_counted_twice"]
+    evidence = compare_trace(about, []).findings[0].evidence
+    assert "114 tokens: 84 of its own calls and 30 of the workflow" in evidence
+    assert "(translate)" in evidence
+
+
+def test_a_run_that_does_not_add_its_child_run_says_nothing() -> None:
+    assert codes(trace(Sums(Tokens(35, 49), run_total=84), call(35, 49), tools=(30,))) == []
+
+
+def test_a_run_that_adds_both_containers_and_a_child_run_is_told_of_both() -> None:
+    sums = Sums(Tokens(35, 49), run_total=84 + 30 + 60, containers_total=60)
+    assert codes(trace(sums, call(35, 49), tools=(10, 20))) == [
+        "workflow_tool_counted_twice",
+        "containers_counted_twice",
+    ]
+
+
+def test_a_sum_that_no_child_and_no_container_explains_differs() -> None:
+    sums = Sums(Tokens(35, 49), run_total=120, containers_total=60)
+    assert codes(trace(sums, call(35, 49), tools=(30,))) == ["run_total_differs"]
+
+
+def test_a_run_of_an_engine_that_adds_nothing_up_is_told_from_one_that_never_ended() -> None:
+    sums = Sums(Tokens(712, 37), run_total=0)
+    finished, open_ = trace(sums, call(712, 37)), trace(sums, call(712, 37), is_final=False)
+    assert codes(finished) == codes(open_) == ["run_total_zero"]
+    assert "1.9.0" in compare_trace(finished, []).findings[0].evidence
+    assert "never finished" in compare_trace(open_, []).findings[0].evidence
+
+
+@pytest.mark.parametrize(
+    ("currencies", "amount", "told"),
+    [
+        (("RMB", "USD"), "0.01", ["mixed_currencies"]),
+        (("RMB", "CNY"), "0.01", []),
+        (("USD", "USD"), "0.01", []),
+        (("RMB", "USD"), "0", []),  # a model without a price is labelled USD
+    ],
+)
+def test_prices_in_different_currencies_are_told(
+    currencies: tuple[str, str], amount: str, told: list[str]
+) -> None:
+    calls = [
+        Call(
+            "node:1",
+            "chat",
+            "x",
+            "y",
+            0,
+            1,
+            Status.OK,
+            Recorded(Tokens(1, 1), "n", 2, Money(Decimal(amount), name)),
+        )
+        for name in currencies
+    ]
+    assert codes(trace(Sums(Tokens(2, 2), run_total=4), *calls)) == told
+    assert codes(trace(Sums(Tokens(2, 2), run_total=4), *calls, is_final=False)) == told
 
 
 def test_a_message_that_differs_in_any_other_way_is_told() -> None:

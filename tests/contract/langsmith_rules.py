@@ -10,6 +10,8 @@ import json
 import re
 from collections.abc import Callable
 from datetime import UTC, datetime
+from email import message_from_bytes
+from email.message import Message
 from typing import Any
 from uuid import UUID
 
@@ -91,6 +93,43 @@ def _check_ids(span: Any, found: dict[str, Any], parent: str | None, note: Note)
     own = datetime.strptime(times[-1], "%Y%m%dT%H%M%S%fZ").replace(tzinfo=UTC)
     if round(own.timestamp() * 1_000_000) != span.start_time_unix_nano // 1000:
         note(f"{span.name}: start time and dotted_order disagree")
+
+
+def patches(content_type: str, body: bytes) -> dict[str, dict[str, Any]]:
+    """The fields that a multipart body sets, by run id. Raises Refused(422) for what the run format does not know."""
+    message = message_from_bytes(b"Content-Type: " + content_type.encode() + b"\r\n\r\n" + body)
+    if not message.is_multipart():
+        raise Refused(422, "the body is not multipart")
+    found: dict[str, dict[str, Any]] = {}
+    for part in message.get_payload():
+        assert isinstance(part, Message)
+        name = str(part.get_param("name", header="content-disposition"))
+        data = part.get_payload(decode=True)
+        if part.get_content_type() != "application/json" or int(part["Content-Length"]) != len(data):
+            raise Refused(422, "a part needs application/json and its length")
+        event, _, rest = name.partition(".")
+        run_id, _, field = rest.partition(".")
+        if event != "patch" or field not in ("", "inputs", "outputs", "extra", "error", "events"):
+            raise Refused(422, f"unknown part {event}")
+        if not field:
+            found[run_id] = {**json.loads(data), **found.get(run_id, {})}
+        elif run_id not in found:
+            raise Refused(422, "a part stands before its run")
+        else:
+            found[run_id][field] = json.loads(data)
+    return found
+
+
+def patched(fields: dict[str, Any]) -> dict[str, Any]:
+    """What of a run a patch replaces."""
+    changed = {name: fields[name] for name in ("inputs", "outputs", "error", "tags") if name in fields}
+    if "end_time" in fields:
+        changed["end_time"] = round(datetime.fromisoformat(fields["end_time"]).timestamp() * 1_000_000)
+    if "extra" in fields:
+        metadata = dict(fields["extra"].get("metadata", {}))
+        changed["usage_metadata"] = metadata.pop("usage_metadata", None)
+        changed["metadata"] = metadata
+    return changed
 
 
 def _metadata(found: dict[str, Any]) -> dict[str, Any]:

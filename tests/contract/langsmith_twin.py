@@ -1,8 +1,8 @@
 """A twin of LangSmith's API for tests: OTLP in, runs out.
 
 Kept rules: keys, project header or agent headers but not both; a request with one known run id is a 409 as a whole;
-200 before anything is stored; a child without its parent waits and then expires; the first write of a run stays; runs
-query with cursors; projects are made by their first run.
+200 before anything is stored; a child without its parent waits and then expires; the first write of a run stays, and a
+multipart patch replaces the fields that it names; runs query with cursors; projects are made by their first run.
 """
 
 from __future__ import annotations
@@ -41,6 +41,7 @@ class LangSmithTwin(Twin):
         self.runs: dict[str, dict[str, Any]] = {}
         self.waiting: dict[str, dict[str, Any]] = {}
         self.arrivals: Counter[str] = Counter()
+        self.patches: Counter[str] = Counter()
         self.conflicts = 0
         super().__init__(port=port, state=state)
 
@@ -55,6 +56,9 @@ class LangSmithTwin(Twin):
         self._authorize(request)
         if request.path == "/otel/v1/traces" and request.method == "POST":
             return self._export(request)
+        if request.path == "/runs/multipart" and request.method == "POST":
+            hang_up = self.take_any(request, lambda: self._patch(request))
+            return Response(202, {"message": "Runs batch ingested"}, hang_up=hang_up)
         self.read()
         if request.path == "/sessions" and request.method == "GET":
             return self._sessions(request.query)
@@ -123,6 +127,18 @@ class LangSmithTwin(Twin):
                 "expires_at": now + self.orphan_seconds,
             }
         self._materialise()
+
+    def _patch(self, request: Request) -> None:
+        for run_id, fields in rules.patches(request.headers.get("content-type", ""), request.body).items():
+            run = self.runs.get(run_id) or self.waiting.get(run_id)
+            if run is None:
+                self.note(f"a patch for run {run_id}, which is not there, is lost")
+                continue
+            if fields.get("trace_id") != run["trace_id"] or fields.get("dotted_order") != run["dotted_order"]:
+                raise Refused(422, "trace_id and dotted_order of a patch must be those of its run")
+            run.update(rules.patched(fields))
+            self.patches[run_id] += 1
+            self.remember({"run": {**run, "visible_at": 0.0}})
 
     def _materialise(self) -> None:
         """Move what has its parent from the buffer into the store; what waited too long is gone."""

@@ -190,6 +190,17 @@ class Twin:
 
     def take(self, request: Request, store: Callable[[ExportTraceServiceRequest], None]) -> bool:
         """The faults and checks that come before a body is looked at, then `store`. True: answer by hanging up."""
+
+        def keep() -> None:
+            export = decode(request)
+            if any(span.span_id.hex() in self.faults.poison for span, _, _ in spans_of(export)):
+                raise Refused(400, "invalid span: " + "what the prompt said")
+            store(export)
+
+        return self.take_any(request, keep)
+
+    def take_any(self, request: Request, keep: Callable[[], None]) -> bool:
+        """As `take`, for a body of any kind."""
         with self.lock:
             self.requests += 1
             self.bodies.append(len(request.body))
@@ -203,10 +214,7 @@ class Twin:
                 raise Refused(302, "moved", {"Location": "https://login.invalid/start?token=secret"})
             if self.faults.max_bytes and len(request.body) > self.faults.max_bytes:
                 raise Refused(413, "request entity too large")
-            export = decode(request)
-            if any(span.span_id.hex() in self.faults.poison for span, _, _ in spans_of(export)):
-                raise Refused(400, "invalid span: " + "what the prompt said")
-            store(export)
+            keep()
             return self._use("hang_up_after")
 
     def read(self) -> None:

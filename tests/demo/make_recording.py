@@ -212,12 +212,12 @@ def _episodes(connection: psycopg.Connection[Any], folder: Path) -> list[dict[st
 def _names(
     connection: psycopg.Connection[Any], episodes: list[dict[str, Any]]
 ) -> dict[str, list[dict[str, Any]]]:
-    """Rows that episodes point to: apps, workspaces, end users, tool providers, workflows."""
+    """Rows that episodes point to: apps, workspaces, end users, conversations, tool providers, workflows."""
     text = json.dumps(episodes)
     mentioned = sorted(set(_UUID.findall(text)))
     named = {
         table: _rows(connection, table, "id = ANY (%s::uuid[])", mentioned)
-        for table in ("tenants", "end_users", "tool_workflow_providers", "workflows")
+        for table in ("tenants", "end_users", "conversations", "tool_workflow_providers", "workflows")
     }
     named["apps"] = _rows(connection, "apps", "id = ANY (%s::uuid[])", mentioned)
     tenants = [row["tenant_id"] for row in named["apps"]]

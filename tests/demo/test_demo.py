@@ -27,7 +27,7 @@ from exporter import clock
 from exporter.daemon import App
 from exporter.demo import recording, replay
 from exporter.demo.database import dify_database
-from exporter.demo.settings import demo_settings, make_room
+from exporter.demo.settings import demo_settings, make_room, vendor_log
 from exporter.state import ledger
 
 Document = dict[str, Any]
@@ -35,8 +35,8 @@ TRUTH: dict[str, dict[str, list[int]]] = json.loads(Path(__file__).with_name("tr
 PARTS = ("input", "output")
 HIDDEN = {
     "title": ("30", "6,034", "1,016"),
-    "suggested_questions": ("2", "299", "38"),
-    "embeddings": ("6", "43", "0"),
+    "suggested questions": ("2", "299", "38"),
+    "embedding": ("6", "43", "0"),
 }
 """Requests, input and output of what Dify asked on its own, as the stand-in vendor labelled and counted it."""
 UNPROVABLE = {"42": 1}
@@ -61,7 +61,7 @@ def traces(tmp_path_factory: pytest.TempPathFactory) -> dict[str, list[Document]
     make_room(flags, {})
     with dify_database() as url:
         settings = demo_settings(flags, {}, url)
-        replay.play_at_once(url, recorded, settings.vendor[0].path, now - 60_000_000)
+        replay.play_at_once(url, recorded, vendor_log(settings.state.path), now - 60_000_000)
         with App(settings) as app:
             report = app.run_once()
             with app.store.read() as connection:
@@ -78,8 +78,16 @@ def traces(tmp_path_factory: pytest.TempPathFactory) -> dict[str, list[Document]
 
 
 def calls_of(traces: list[Document]) -> Iterator[Document]:
+    """The calls that Dify records; the truth of an episode speaks of these."""
     for trace in traces:
-        yield from trace["calls"]
+        yield from (call for call in trace["calls"] if not call["kind"].startswith("hidden:"))
+
+
+def test_the_title_of_a_conversation_is_a_hidden_call_of_its_first_message(
+    traces: dict[str, list[Document]],
+) -> None:
+    kinds = [call["kind"] for trace in traces["1"] for call in trace["calls"]]
+    assert kinds == ["chat", "hidden:title"]
 
 
 def summed(traces: list[Document], source: str) -> list[int]:

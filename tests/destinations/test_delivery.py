@@ -315,7 +315,7 @@ def test_wrong_keys_hold_the_queue_and_say_so(tmp_path: Path) -> None:
 
 
 def test_a_later_revision_replaces_the_trace_where_that_is_possible(bench: Bench) -> None:
-    if not bench.destination.replaces:
+    if not bench.destination.corrects:
         assert bench.destination.kind == "langsmith"
         return
     traces = _traces(6)

@@ -58,7 +58,7 @@ def test_a_correction_replaces_the_numbers_in_place(mode: str) -> None:
         usage = [row["usageDetails"] for row in twin.rows() if row["usageDetails"]]
         assert [(item["total"], item["vendor"], item["dify"]) for item in usage] == [(282, 282, 150)]
         assert twin.violations == []
-        assert destination.replaces
+        assert destination.corrects
 
 
 @pytest.mark.parametrize("mode", MODES)

@@ -33,7 +33,56 @@ def test_a_trace_that_is_there_already_is_a_duplicate_and_stays_as_it_was() -> N
         before = {run_id: run["usage_metadata"] for run_id, run in twin.runs.items()}
         assert destination.send([unit(destination, traces.one_call())]).outcome is Outcome.DUPLICATE
         assert {run_id: run["usage_metadata"] for run_id, run in twin.runs.items()} == before
-        assert destination.replaces is False
+
+
+def comparable(twin: LangSmithTwin) -> dict[str, dict[str, object]]:
+    return {
+        run_id: {name: value for name, value in run.items() if name not in ("visible_at", "expires_at")}
+        for run_id, run in twin.runs.items()
+    }
+
+
+def test_a_later_revision_patches_the_runs_until_they_are_as_if_sent_at_first() -> None:
+    with LangSmithTwin() as twin, LangSmithTwin() as fresh:
+        destination = langsmith(twin)
+        destination.send([unit(destination, traces.one_call(vendor=None, findings=()), revision=1)])
+        assert destination.corrects
+        corrected = unit(destination, traces.one_call(), revision=2)
+        assert destination.send([corrected]).outcome is Outcome.ACCEPTED
+        assert destination.send([corrected]).outcome is Outcome.ACCEPTED
+        at_first = langsmith(fresh)
+        at_first.send([unit(at_first, traces.one_call(), revision=1)])
+        assert comparable(twin) == comparable(fresh)
+        assert set(twin.arrivals.values()) == {1}
+        assert set(twin.patches.values()) == {2}
+        assert twin.violations == []
+
+
+def test_a_run_that_is_new_in_a_later_revision_is_added() -> None:
+    with LangSmithTwin() as twin:
+        destination = langsmith(twin)
+        whole = unit(destination, traces.chatflow(), revision=2)
+        spans = otlp.split(whole.spans)
+        first = replace(whole, revision=1, spans=otlp.frame(spans[:-1]), span_count=len(spans) - 1)
+        destination.send([first])
+        assert destination.send([whole]).outcome is Outcome.ACCEPTED
+        assert destination.missing([whole]) == set()
+        assert set(twin.arrivals.values()) == {1}
+        assert len(twin.patches) == len(spans) - 1
+        assert twin.violations == []
+
+
+def test_a_correction_waits_while_the_first_revision_cannot_be_seen_or_asked_for() -> None:
+    with LangSmithTwin(delay=3600.0) as twin:
+        destination = langsmith(twin)
+        destination.send([unit(destination, traces.one_call(vendor=None, findings=()), revision=1)])
+        corrected = unit(destination, traces.one_call(), revision=2)
+        assert destination.send([corrected]).outcome is Outcome.RETRY
+        twin.settle()
+        twin.faults.no_reads = 1
+        assert destination.send([corrected]).outcome is Outcome.RETRY
+        assert destination.send([corrected]).outcome is Outcome.ACCEPTED
+        assert set(twin.arrivals.values()) == {1}
 
 
 def test_what_is_missing_of_a_half_stored_trace_is_found_span_by_span() -> None:

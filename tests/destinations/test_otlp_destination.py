@@ -90,4 +90,4 @@ def test_the_answer_is_the_receipt_and_nothing_can_be_asked() -> None:
     assert destination.confirmation is Confirmation.AT_ONCE
     assert destination.missing([unit(destination, traces.one_call())]) is None
     assert destination.link("ab" * 16) is None
-    assert destination.replaces is False
+    assert destination.corrects is False

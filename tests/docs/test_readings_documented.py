@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from exporter.compare.catalog import FINDINGS
+from docs.generate_findings import generated
+from exporter.compare.catalog import ESTIMATE_RULES, FINDINGS
 from exporter.model import Accuracy, Confidence, DifyKind, Tokens, Verdict
 from exporter.vendor.record import parse
 
@@ -34,6 +35,20 @@ def test_the_example_record_is_canonical() -> None:
     assert call.tokens == Tokens(8, 1)
 
 
+def test_the_findings_tables_are_those_of_the_catalogue() -> None:
+    """`python docs/generate_findings.py` writes them."""
+    assert generated(TEXT) == TEXT
+
+
 def test_every_finding_has_its_row_and_no_other_has() -> None:
     section = TEXT.partition("## Findings")[2].partition("## Dify's own sums")[0]
-    assert set(re.findall(r"^\| `([a-z_]+)` \|", section, re.MULTILINE)) == set(FINDINGS)
+    rows = re.findall(r"^\| `([a-z0-9_]+)` \|", section, re.MULTILINE)
+    assert sorted(rows) == sorted([*FINDINGS, *ESTIMATE_RULES])
+
+
+def test_only_what_stands_between_the_markers_is_generated() -> None:
+    page = "before\n<!-- findings:window -->\nstale table\n<!-- end -->\nafter\n"
+    written = generated(page)
+    assert written.startswith("before\n<!-- findings:window -->\n| code |")
+    assert written.endswith("<!-- end -->\nafter\n")
+    assert "stale table" not in written

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from exporter.local.estimates import classify_recorded
+from exporter.local.estimates import Estimate, Rule, classify_recorded, estimate_of
 from exporter.model import Call, DifyKind, Money, PromptMessage, Recorded, Status, Tokens, ToolCall
 
 MakeCall = Callable[..., Call]
@@ -40,6 +40,51 @@ def test_the_kind_of_a_recorded_call_is_recognised(row: dict[str, Any], make_cal
     assert reading is not None
     assert reading.kind == row["kind"]
     assert (reading.tokens.input, reading.tokens.output) == tuple(row["recorded"])
+
+
+@pytest.mark.parametrize(
+    "row",
+    [row for row in recorded_calls() if row["kind"] in ("estimate", "vendor_passed")],
+    ids=lambda row: f"{row['dify']}-row-{row['row']}",
+)
+def test_a_recorded_estimate_names_its_rule_and_a_vendor_s_number_none(
+    row: dict[str, Any], make_call: MakeCall
+) -> None:
+    """The plugins' sources: openai 0.2 and 0.3 count with tiktoken, openai_api_compatible with GPT-2."""
+    call = make_call(
+        provider=row["provider"],
+        model=row["model"],
+        recorded=tuple(row["recorded"]),
+        prompt=row["prompt"] and tuple(PromptMessage(role, text) for role, text in row["prompt"]),
+        answer=row["answer"],
+        missing=tuple(row["missing"]),
+    )
+    rules = {
+        "openai": Estimate(Rule.OPENAI_MESSAGES, "o200k_base"),
+        "openai_api_compatible": Estimate(Rule.GPT2_FIRST_MESSAGE, "r50k_base"),
+    }
+    assert estimate_of(call) == (rules[row["provider"]] if row["kind"] == "estimate" else None)
+
+
+def test_a_count_that_gave_up_at_100_000_characters_is_named(make_call: MakeCall) -> None:
+    """SDK `_get_num_tokens_by_gpt2`: 100,002 characters give 100,002."""
+    known: dict[str, Any] = {"provider": "openai_api_compatible", "model": "m", "answer": "yes"}
+    long = make_call(prompt=("user", "abc" * 33_334), recorded=(100_002, 1), **known)
+    short = make_call(prompt=("user", "Hello"), recorded=(1, 1), **known)
+    assert estimate_of(long) == Estimate(Rule.CHARACTER_COUNT)
+    assert estimate_of(short) == Estimate(Rule.GPT2_FIRST_MESSAGE, "r50k_base")
+
+
+def test_five_per_character_is_named(make_call: MakeCall) -> None:
+    """SDK: 141 = 6 + 5 x 27 for "step-1-8k"."""
+    call = make_call(
+        provider="stepfun",
+        model="step-1-8k",
+        prompt=("user", "a" * 27),
+        answer="b" * 27,
+        recorded=(141, 141),
+    )
+    assert estimate_of(call) == Estimate(Rule.FIVE_PER_CHARACTER, "r50k_base")
 
 
 def test_a_call_without_a_record_has_no_dify_reading(make_call: MakeCall) -> None:

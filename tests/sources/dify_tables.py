@@ -44,6 +44,7 @@ TABLES = {
         "answer_token integer", "message_unit_price numeric", "answer_unit_price numeric", "total_price numeric",
         "currency varchar", "answer text", "created_at timestamp DEFAULT CURRENT_TIMESTAMP NOT NULL",
     ],
+    "conversations": [f"id {ID}", "app_id uuid NOT NULL", "name varchar(255)"],
     "message_files": [f"id {ID}", "message_id uuid NOT NULL", "type varchar(255)", "belongs_to varchar(255)"],
     "workflow_runs": [
         f"id {ID}", "tenant_id uuid NOT NULL", "app_id uuid NOT NULL", "workflow_id uuid", "type varchar(255)",

@@ -598,3 +598,27 @@ def test_a_filtered_record_is_not_read(dify: Database, open_source: Any) -> None
     run = add_run(dify.connection, created_at=AT)
     dify.connection.execute("UPDATE workflow_runs SET finished_at = 'infinity'")
     assert reasons(dify, open_source, exclude={"modes": ["workflow"]}).keys() == {run}
+
+
+def test_a_message_comes_with_its_conversation_s_name(dify: Database, open_source: Any) -> None:
+    named = insert(dify.connection, "conversations", app_id=APP, name="Warranty question")
+    add_message(dify.connection, created_at=AT, conversation_id=named)
+    add_message(dify.connection, created_at=AT, conversation_id=WORKFLOW)
+    names = {
+        trace.message.conversation_id: trace.message.conversation_name
+        for trace in fetch_stream(open_source(dify.url), "messages").traces
+        if trace.message is not None
+    }
+    assert names == {named: "Warranty question", WORKFLOW: None}
+
+
+def test_without_the_conversations_a_message_is_read_and_status_says_what_is_missing(
+    dify: Database, open_source: Any
+) -> None:
+    dify.connection.execute("DROP TABLE conversations")
+    add_message(dify.connection, created_at=AT, conversation_id=WORKFLOW)
+    source = open_source(dify.url)
+    row = only_trace(source, "messages").message
+    assert row is not None
+    assert row.conversation_name is None
+    assert any("title" in words for _, words in source.describe())

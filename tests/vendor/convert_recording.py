@@ -36,7 +36,7 @@ def canonical(line: dict[str, Any], source: str = "recording") -> dict[str, Any]
         "stream": line["stream"],
         "user": request.get("user") or (request.get("metadata") or {}).get("user_id"),
         "key": line.get("key_tail"),
-        "request": _request(request),
+        "request": request,
         "response_text": line["response_text"],
         "tool_calls": line["tool_calls"],
         "usage": line["usage"],
@@ -50,11 +50,6 @@ def _status(line: dict[str, Any]) -> str:
     if line["usage"] is None:
         return "error"
     return "aborted" if line["fault"] in ("stream_cut", "stream_error_event") else "ok"
-
-
-def _request(body: dict[str, Any]) -> dict[str, Any]:
-    inner = body["input"] if isinstance(body.get("input"), dict) else body
-    return {name: inner[name] for name in ("system", "messages", "prompt") if name in inner}
 
 
 def lines(path: Path) -> Iterator[dict[str, Any]]:

@@ -7,6 +7,7 @@ truth is the table at the end of each README: which vendor requests belong to wh
 from __future__ import annotations
 
 import gzip
+import hashlib
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass, fields
@@ -16,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from exporter.clock import micros
-from exporter.model import App, Call, RecordKind, RecordRef, Trace
+from exporter.model import App, Call, RecordKind, RecordRef, Status, Trace
 from exporter.sources.assemble import assemble
 from exporter.sources.rows import MessageRow, NodeRow, RunRow, ThoughtRow, TraceRows
 from exporter.vendor.record import VendorCall, parse
@@ -26,6 +27,12 @@ UUID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}
 BILLED = re.compile(r"^(\d+)\+(\d+)")
 HIDDEN = frozenset({"title", "suggested", "embedding", "rerank"})
 RENAMED = {"tool_meta": "tool_meta_str"}
+WITH_ANOTHER = frozenset({89, 122, 58, 106, 110, 112})
+"""Rows that also list the requests of another trace: of the workflow a tool called, of the run killed with a chat."""
+
+KILLED_TOO = "4a2c20b9-4d47-4cd3-8c81-4c8d2eaa3ba7"
+"""Row 123 of 1.12.1, whose request is listed with row 122."""
+
 ESCAPES = {"n": "\n", "t": "\t", "r": "\r", "b": "\b", "f": "\f", "v": "\v"}
 Row = dict[str, str | None]
 
@@ -195,3 +202,73 @@ def _need(row: Row, column: str) -> str:
     value = row[column]
     assert value is not None
     return value
+
+
+def owners(found: list[Trace], told: list[TruthRow], log: dict[str, dict[str, Any]]) -> dict[str, str]:
+    """Request id → call id, for every request of a message, run or node that Dify still has.
+
+    The README's row names the trace (rows without ids: a trace that no row names). Among its calls the log's own model,
+    user and words leave those that can have sent the request; its full answer, then the exact times (one machine, one
+    clock) decide between these.
+    """
+    named = {identity for row in told for identity in row.ids}
+    unnamed = [trace for trace in found if not named & set(record_ids(trace))]
+    sent = {}
+    for identity, line in log.items():
+        rows = [row for row in told if line["seq"] in row.seqs]
+        if line["kind"] in HIDDEN or is_setup(line, rows):
+            continue
+        ids = {name for row in rows for name in row.ids}
+        traces = [trace for trace in found if ids & set(record_ids(trace))]
+        if not rows or not traces or any(row.number in WITH_ANOTHER for row in rows):
+            traces += [*unnamed, *(trace for trace in found if KILLED_TOO in record_ids(trace))]
+        able = [call for trace in traces for call in trace.calls if _can_have_sent(trace, call, line)]
+        if able:
+            sent[identity] = min(able, key=lambda call: (_answered_else(call, line), _outside(call, line))).call_id
+    return sent
+
+
+def is_setup(line: dict[str, Any], rows: list[TruthRow]) -> bool:
+    """Whether the request is the test that Dify makes when a model is set up."""
+    ping = [message.get("content") for message in _messages(line)] == ["ping"]
+    return ping or any("| setup |" in row.text for row in rows)
+
+
+def _can_have_sent(trace: Trace, call: Call, line: dict[str, Any]) -> bool:
+    """Model, user, time and the user's last words do not speak against it."""
+    body = line["request"]
+    user = body.get("user") or (body.get("metadata") or {}).get("user_id")
+    hashed = {hashlib.sha256(alias.encode()).hexdigest() for alias in trace.user_aliases}
+    words = [message.text for message in call.prompt or () if message.role == "user"][-1:]
+    words += [call.query] if call.query else []
+    return (
+        user in (None, *trace.user_aliases, *hashed)
+        and call.model in (None, line["model"])
+        and _outside(call, line) < 2_500_000
+        and all(any(word.strip()[:900] in text for text in _texts(line)) for word in words)
+        and not (call.status is Status.OK and line["usage"] is None and _outside(call, line) > 0)
+    )
+
+
+def _answered_else(call: Call, line: dict[str, Any]) -> bool:
+    """Whether the answer that Dify kept is not the one in the log."""
+    answer = (call.answer or "").rsplit("</think>", 1)[-1].strip()
+    return not answer or answer not in str(line["response_text"])
+
+
+def _outside(call: Call, line: dict[str, Any]) -> int:
+    """Micros between the request's beginning and the call's time; 0 inside."""
+    began = micros(datetime.fromisoformat(line["time"]))
+    return max(call.started_at - began, began - call.ended_at, 0)
+
+
+def _messages(line: dict[str, Any]) -> list[dict[str, Any]]:
+    body = line["request"]
+    inner = body["input"] if isinstance(body.get("input"), dict) else body
+    return list(inner.get("messages") or ())
+
+
+def _texts(line: dict[str, Any]) -> list[str]:
+    contents = [message.get("content") for message in _messages(line)]
+    blocks = [block for content in contents if isinstance(content, list) for block in content]
+    return [text for text in contents if isinstance(text, str)] + [str(block.get("text")) for block in blocks]

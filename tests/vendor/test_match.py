@@ -16,7 +16,10 @@ T0 = 1_795_461_600_123_456
 SECOND = 1_000_000
 SYSTEM = "You are a helpful support assistant of Aurora Devices."
 LONG = "The warranty covers parts and labour for twenty-four months."
-TITLE = "You are asked to generate a concise chat title by decomposing the user’s input into two parts"
+TITLE = (
+    "You are asked to generate a concise chat title by decomposing the user’s input into two parts: “Intention” and"
+    " “Subject”.\nUser Input:\nHow long is the warranty?"
+)
 
 
 def prompt(*words: str) -> tuple[PromptMessage, ...]:
@@ -142,7 +145,7 @@ def test_a_long_answer_alone_is_proof_when_the_prompt_was_not_logged() -> None:
 
 
 def test_dify_s_own_requests_are_never_matched() -> None:
-    title = request("t", words=(TITLE,), response_text=LONG)
+    title = request("t", request={"messages": [{"role": "user", "content": TITLE}]}, response_text=LONG)
     embedding = request("e", operation="embeddings", response_text=None)
     assert matched([call("c", prompt=None, query=TITLE)], [title, embedding]) == {}
 

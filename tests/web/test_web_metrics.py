@@ -13,7 +13,8 @@ from prometheus_client.samples import Sample
 from exporter import __version__
 from exporter.config import WebSettings
 from exporter.model import Confidence, Finding, RecordKind, RecordRef, Verdict
-from exporter.state import evidence, health, outbox, records
+from exporter.state import assignments, evidence, health, outbox, records
+from exporter.state.assignments import Assignment
 from exporter.state.outbox import Parcel
 from exporter.state.store import Store
 from exporter.vendor.record import VendorCall
@@ -283,7 +284,7 @@ def vendor_call(identity: str) -> VendorCall:
 def test_vendor_evidence_is_counted_by_source(store: Store, serve: Serve) -> None:
     with store.transaction("test") as connection:
         evidence.add(connection, [vendor_call("a"), vendor_call("b")], NOON)
-        evidence.assign(connection, {"message:1": [("my-gateway", "a")]})
+        assignments.store(connection, [Assignment("my-gateway", "a", "matched", call_id="message:1")])
         evidence.refuse(connection, "my-gateway", "line 3", "not JSON", NOON)
     found = samples(serve())
     assert values(found, "dify_exporter_evidence_records") == {("my-gateway",): 2}

@@ -78,6 +78,7 @@ def message(rows: TraceRows) -> Trace:
         message_id=row.id,
         is_final=status is not Status.UNFINISHED,
         notes=tuple(notes),
+        conversation_name=row.conversation_name,
     )
 
 

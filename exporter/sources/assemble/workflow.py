@@ -73,6 +73,7 @@ def run(rows: TraceRows) -> Trace:
         is_final=is_final,
         is_paused=row is not None and row.status == "paused",
         notes=tuple(notes),
+        conversation_name=message.conversation_name if message else None,
     )
 
 
