@@ -221,7 +221,7 @@ class _Slice:
             return Assignment(
                 *identity, "matched", call_id=call_id, method=found.method, confidence=found.confidence
             )
-        if identity in self.attached and not is_credential_check(item.request):
+        if identity in self.attached:
             to = self.attached[identity]
             if to.call_id is not None:
                 return Assignment(

@@ -1,8 +1,8 @@
 """Counts tokens of any text in a named vocabulary: the one door to every tokenizer.
 
 Promises a count, or `CountFailed`, for every string there is: lone surrogates, NUL bytes, look-alikes of special
-tokens, endless whitespace, 50 MB. Safe to call from several threads. Never keeps a text: recent counts are
-remembered by a digest of it, because system prompts repeat on every call.
+tokens, endless whitespace, 50 MB. Safe to call from several threads. Never downloads; never keeps a text: recent
+counts are remembered by a digest of it, because system prompts and histories repeat on every call.
 """
 
 from __future__ import annotations
@@ -11,33 +11,55 @@ from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
-from hashlib import blake2b
+from hashlib import sha256
 from threading import Lock
 
 from exporter.errors import ExporterError
-from exporter.local import bpe
+from exporter.local import bpe, bundled, claude, llama4
 from exporter.local.slices import slices
 
 Tokenizer = Callable[[str], int]
 
-LOADERS: dict[str, Callable[[], Tokenizer]] = {name: partial(bpe.load, name) for name in bpe.PATTERNS}
+LOADERS: dict[str, Callable[[], Tokenizer]] = {
+    **{name: partial(bundled.load_openai, name) for name in bundled.OPENAI},
+    **{name: partial(bpe.load, name) for name in ("r50k_base", "claude2")},
+    **{name: partial(bundled.load, name) for name in bundled.BUNDLED},
+    **{name: partial(claude.load, name) for name in claude.VERSIONS},
+    "llama4": llama4.load,
+}
 """Vocabulary name → how to get its tokenizer. Called once, when the vocabulary is first needed."""
 
-SLICE_CHARS = 250_000
-"""Longer text is counted in slices, which bounds memory and keeps whitespace runs below the million characters
-at which tiktoken's splitter gives up (tiktoken issue 245)."""
+_EXTRAS: dict[str, Callable[[], str | None]] = {
+    **dict.fromkeys(claude.VERSIONS, claude.missing),
+    "llama4": llama4.missing,
+}
 
-EXACT_CHARS = 4_000_000
-"""Longer text is sampled: an exact count could take many seconds."""
+SLICE_CHARS = 65_536
+"""Longer text is counted in slices. That bounds memory, keeps whitespace runs below the million characters at which
+tiktoken's splitter gives up (tiktoken issue 245), and lets other threads run in between: splintr holds Python's lock
+for the 1 to 30 ms that a slice takes."""
+
+
+@dataclass(frozen=True, slots=True)
+class Pace:
+    """What a tokenizer's speed allows. Text longer than `exact_chars` is sampled, because an exact count could take
+    many seconds; text shorter than `remember_from_chars` is counted again faster than it is looked up."""
+
+    exact_chars: int
+    remember_from_chars: int
+
+
+FAST = Pace(exact_chars=4_000_000, remember_from_chars=256)
+SLOW = Pace(exact_chars=400_000, remember_from_chars=16)
+"""For tokenizers written in Python."""
 
 SAMPLES = 16
-SAMPLE_CHARS = 65_536
-
-REMEMBER_FROM_CHARS = 256
-"""Shorter text is counted again faster than it is looked up."""
+_SAMPLED_SHARE = 4
+"""The samples together are this part of what would be counted exactly."""
 
 REMEMBERED_BYTES = 4 * 2**20
-_ENTRY_BYTES = 256
+_ENTRY_BYTES = 320
+"""What one remembered count takes, tuple, digest and number included (measured; a test watches it)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,13 +79,14 @@ def count(vocabulary: str, text: str) -> Count:
 
     Exact up to `SLICE_CHARS` characters; exact beyond where the slices could be cut at word or line boundaries,
     else off by a few tokens per slice (see `slices`); extrapolated from evenly spaced samples, and marked
-    `sampled`, beyond `EXACT_CHARS`. Raises `CountFailed`.
+    `sampled`, beyond `Pace.exact_chars`. Raises `CountFailed`.
     """
-    if len(text) > EXACT_CHARS:
-        return Count(_extrapolated(vocabulary, text), sampled=True)
-    if len(text) < REMEMBER_FROM_CHARS:
+    pace = SLOW if vocabulary in claude.VERSIONS else FAST
+    if len(text) > pace.exact_chars:
+        return Count(_extrapolated(vocabulary, text, pace), sampled=True)
+    if len(text) < pace.remember_from_chars:
         return Count(_counted(vocabulary, text)) if text else Count(0)
-    key = (vocabulary, blake2b(text.encode("utf-8", "surrogatepass"), digest_size=16).digest())
+    key = (vocabulary, sha256(text.encode("utf-8", "surrogatepass")).digest())
     tokens = _recent.get(key)
     if tokens is None:
         tokens = sum(_counted(vocabulary, piece) for piece in slices(text, SLICE_CHARS))
@@ -71,13 +94,20 @@ def count(vocabulary: str, text: str) -> Count:
     return Count(tokens)
 
 
-def _extrapolated(vocabulary: str, text: str) -> int:
-    stride = (len(text) - SAMPLE_CHARS) // (SAMPLES - 1)
+def missing(vocabulary: str) -> str | None:
+    """What must be installed before this vocabulary can count, or None when nothing is missing."""
+    extra = _EXTRAS.get(vocabulary)
+    return extra() if extra else None
+
+
+def _extrapolated(vocabulary: str, text: str, pace: Pace) -> int:
+    sample_chars = pace.exact_chars // (SAMPLES * _SAMPLED_SHARE)
+    stride = (len(text) - sample_chars) // (SAMPLES - 1)
     tokens = sum(
-        _counted(vocabulary, text[start : start + SAMPLE_CHARS])
+        _counted(vocabulary, text[start : start + sample_chars])
         for start in range(0, SAMPLES * stride, stride)
     )
-    return round(tokens * len(text) / (SAMPLES * SAMPLE_CHARS))
+    return round(tokens * len(text) / (SAMPLES * sample_chars))
 
 
 def _counted(vocabulary: str, text: str) -> int:

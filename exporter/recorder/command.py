@@ -8,16 +8,13 @@ from __future__ import annotations
 import asyncio
 import signal
 
-import structlog
-
 from exporter.errors import Misconfigured, Unreachable
+from exporter.recorder import telling
 from exporter.recorder.counts import LOSSES, Counts
 from exporter.recorder.options import RecorderOptions, StoreOptions
 
-log = structlog.get_logger()
-
 _TELL_SECONDS = 10.0
-_LAST_RECORDS_SECONDS = 5.0
+_LAST_RECORDS_SECONDS = 3.0
 
 
 def serve_recorder(options: RecorderOptions) -> int:
@@ -55,15 +52,15 @@ async def _serve(options: RecorderOptions) -> int:
             ) from None
         background = [asyncio.create_task(handoff.run()), asyncio.create_task(_tell_losses(counts))]
         listening = [":".join(map(str, address[:2])) for address in runner.addresses]
-        log.info("recording", listening=listening, upstreams=_upstreams(options), health=HEALTH_PATH)
+        telling.info("recording", listening=listening, upstreams=_upstreams(options), health=HEALTH_PATH)
         await ending.wait()
-        log.info("stopping", in_flight=counts.in_flight)
+        telling.info("stopping", in_flight=counts.in_flight)
         await runner.cleanup()
     await handoff.drained(_LAST_RECORDS_SECONDS)
     for task in background:
         task.cancel()
     await asyncio.gather(*background, return_exceptions=True)
-    log.info("stopped", recorded=counts.recorded, lost=dict(counts.lost))
+    telling.info("stopped", recorded=counts.recorded, lost=dict(counts.lost))
     return 0
 
 
@@ -89,7 +86,7 @@ async def _tell_losses(counts: Counts) -> None:
         await asyncio.sleep(_TELL_SECONDS)
         for cause, number in counts.lost.items():
             if number > told[cause]:
-                log.warning(
+                telling.warning(
                     "records_lost",
                     cause=cause,
                     why=LOSSES[cause],

@@ -99,14 +99,16 @@ def to_pieces(exchange: Exchange) -> Iterator[bytes | memoryview]:
             "size": body.size,
             "encoding": body.encoding,
         }
-    parts = [orjson.dumps(facts) + b"\n"]
-    parts += [part for body in bodies.values() for part in (body.head, body.tail)]
+    parts: list[bytes | bytearray] = [orjson.dumps(facts) + b"\n"]
+    for body in bodies.values():
+        parts += [body.head, body.tail]
     if sum(map(len, parts)) <= PIECE_BYTES:
         yield b"".join(parts)
         return
-    for part in map(memoryview, parts):
-        for at in range(0, len(part), PIECE_BYTES):
-            yield part[at : at + PIECE_BYTES]
+    for part in parts:
+        view = memoryview(part)
+        for at in range(0, len(view), PIECE_BYTES):
+            yield view[at : at + PIECE_BYTES]
 
 
 class Arriving:

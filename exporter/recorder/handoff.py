@@ -14,19 +14,16 @@ from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-import structlog
-
+from exporter.recorder import telling
 from exporter.recorder.capture import Memory
 from exporter.recorder.counts import Counts
 from exporter.recorder.exchange import LONGEST_LINE, Exchange, Report, to_pieces
 from exporter.recorder.options import StoreOptions
 
-log = structlog.get_logger()
-
 MOST_SENDS = 3
 _FIRST_PAUSE_SECONDS = 0.2
 _LONGEST_PAUSE_SECONDS = 30.0
-_END_SECONDS = 5.0
+_END_SECONDS = 3.0
 _GATHER_SECONDS = 0.05
 
 
@@ -67,13 +64,13 @@ class Handoff:
             settled_before = self._counts.records.total() + self._counts.lost.total()
             try:
                 await self._with_store()
-            except OSError as problem:
-                log.error("store_not_started", error=type(problem).__name__)
+            except Exception as problem:  # noqa: BLE001 - whatever ends one store, the next is started
+                telling.error("store_failed", error=type(problem).__name__)
             self._counts.store_is_running = False
             self._take_back()
             has_worked = self._counts.records.total() + self._counts.lost.total() > settled_before
             pause = _FIRST_PAUSE_SECONDS if has_worked else min(2 * pause, _LONGEST_PAUSE_SECONDS)
-            log.warning("store_ended", waiting=self.waiting, again_in_seconds=pause)
+            telling.warning("store_ended", waiting=self.waiting, again_in_seconds=pause)
             await asyncio.sleep(pause)
 
     async def drained(self, seconds: float) -> None:
@@ -144,7 +141,7 @@ class Handoff:
             try:
                 report = Report.from_line(line)
             except (ValueError, TypeError, KeyError):
-                log.error("report_not_understood")
+                telling.error("report_not_understood")
                 return
             for number in report.settled:
                 entry = self._sent.pop(number, None)

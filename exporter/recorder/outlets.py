@@ -12,17 +12,17 @@ from collections import Counter, deque
 from collections.abc import Sequence
 from pathlib import Path
 
+import orjson
 import requests
-import structlog
 
+from exporter.recorder import telling
 from exporter.recorder.spool import Spool, append
-
-log = structlog.get_logger()
 
 INTAKE_PATH = "/v1/vendor-calls/generic"
 _CONNECT_SECONDS, _ANSWER_SECONDS = 3.0, 20.0
 _FIRST_PAUSE_SECONDS, _LONGEST_PAUSE_SECONDS = 1.0, 60.0
 _REPEATED_SECONDS = 120.0
+_TEXTS = ("request", "response_text", "tool_calls")
 
 
 class FileOutlet:
@@ -70,7 +70,7 @@ class FileOutlet:
             os.replace(self._path, self._path.with_name(f"{self._path.name}.1"))
             os.replace(fresh, self._path)
         except OSError as problem:
-            log.warning("file_not_begun_anew", error=type(problem).__name__)
+            telling.warning("file_not_begun_anew", error=type(problem).__name__)
             return
         self._marks = deque([(now, 0)])
 
@@ -147,21 +147,30 @@ class PushOutlet:
             self.counts["pushed"] += len(lines)
             return True
         if answer.status_code in (400, 413, 422):
-            return self._push_apart(lines)
+            return self._push_apart(lines, is_too_large=answer.status_code == 413)
         self._pause_after(f"HTTP {answer.status_code}")
         return False
 
-    def _push_apart(self, lines: Sequence[bytes]) -> bool:
-        """Find the record that is refused; the others are kept. It is refused for good, so it is given up."""
-        if len(lines) == 1:
-            self.counts["refused"] += 1
-            log.warning("record_refused", size_bytes=len(lines[0]))
-            return True
-        middle = len(lines) // 2
-        return self._push(lines[:middle]) and self._push(lines[middle:])
+    def _push_apart(self, lines: Sequence[bytes], *, is_too_large: bool) -> bool:
+        """Find the record that is refused; the others are kept. One that is too large goes without its texts; what is
+        refused all the same is given up, and counted."""
+        if len(lines) > 1:
+            middle = len(lines) // 2
+            return self._push(lines[:middle]) and self._push(lines[middle:])
+        slim = _without_texts(lines[0]) if is_too_large else lines[0]
+        if len(slim) < len(lines[0]):
+            return self._push([slim])
+        self.counts["refused"] += 1
+        telling.warning("record_refused", size_bytes=len(slim))
+        return True
 
     def _pause_after(self, reason: str) -> None:
         if not self._pause:
-            log.warning("exporter_away", reason=reason, note="records are spooled until it is back")
+            telling.warning("exporter_away", reason=reason, note="records are spooled until it is back")
         self._pause = min(max(2 * self._pause, _FIRST_PAUSE_SECONDS), _LONGEST_PAUSE_SECONDS)
         self._again_at = time.monotonic() + self._pause
+
+
+def _without_texts(line: bytes) -> bytes:
+    record = orjson.loads(line)
+    return orjson.dumps({name: value for name, value in record.items() if name not in _TEXTS}) + b"\n"

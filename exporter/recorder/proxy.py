@@ -12,11 +12,10 @@ import contextlib
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 
-import structlog
 from aiohttp import ClientError, ClientResponse, ClientSession, hdrs, web
 from yarl import URL
 
-from exporter.recorder import asking, headers
+from exporter.recorder import asking, headers, telling
 from exporter.recorder.capture import Memory
 from exporter.recorder.counts import Counts
 from exporter.recorder.exchange import Ending
@@ -24,8 +23,6 @@ from exporter.recorder.handoff import Handoff
 from exporter.recorder.options import RecorderOptions
 from exporter.recorder.recording import Recording
 from exporter.recorder.routes import Operation, Target, operation_of, target_of
-
-log = structlog.get_logger()
 
 SENT = web.RequestKey("names of the headers that the upstream sent", frozenset[str])
 
@@ -72,7 +69,7 @@ async def _exchange(
         )
     except (*_FAILURES, ValueError) as problem:
         site.counts.upstream_failed += 1
-        log.warning("no_answer", upstream=target.upstream.authority, error=type(problem).__name__)
+        telling.warning("no_answer", upstream=target.upstream.authority, error=type(problem).__name__)
         if recording is not None:
             await _read_on(request, recording)
             recording.end(Ending.NO_ANSWER)
@@ -166,7 +163,7 @@ async def _relay(answer: ClientResponse, response: web.StreamResponse, recording
         try:
             piece = await answer.content.readany()
         except _FAILURES as problem:
-            log.warning("answer_cut", upstream=answer.url.host, error=type(problem).__name__)
+            telling.warning("answer_cut", upstream=answer.url.host, error=type(problem).__name__)
             piece, is_whole = _left(answer), False
         if recording is not None and piece:
             recording.answered(piece)

@@ -8,17 +8,14 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from uuid import uuid4
 
-import structlog
-
 from exporter import clock
 from exporter.model import Micros
+from exporter.recorder import telling
 from exporter.recorder.capture import Copy, Memory
 from exporter.recorder.counts import Counts
 from exporter.recorder.exchange import Ending, Exchange
 from exporter.recorder.headers import hashed_key
 from exporter.recorder.routes import Operation, provider_of
-
-log = structlog.get_logger()
 
 Put = Callable[[Exchange], None]
 
@@ -96,7 +93,7 @@ class Recording:
         try:
             step(*given)
         except Exception as error:  # noqa: BLE001 - a copy may fail in any way, the traffic may not
-            log.warning("copy_failed", error=type(error).__name__)
+            telling.warning("copy_failed", error=type(error).__name__)
             self._give_up("copy_failed")
 
     def _give_up(self, cause: str) -> None:

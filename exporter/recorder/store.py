@@ -7,6 +7,7 @@ recorder's memory is where the wait is bounded.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import select
 import signal
@@ -17,17 +18,15 @@ from collections import Counter
 from pathlib import Path
 
 import orjson
-import structlog
 
 from exporter.config import LogSettings
 from exporter.logs import configure
+from exporter.recorder import telling
 from exporter.recorder.exchange import Arriving, Exchange, Report
 from exporter.recorder.options import INTAKE_TOKEN, StoreOptions
 from exporter.recorder.outlets import FileOutlet, PushOutlet
 from exporter.recorder.records import NoRecord, record_of
 from exporter.recorder.spool import Spool
-
-log = structlog.get_logger()
 
 _NICE = 5
 _TICK_SECONDS = 0.5
@@ -50,14 +49,17 @@ def main() -> None:
 
 
 def serve(link: socket.socket, source: str, outlet: Outlet) -> None:
-    """Make and keep records until the recorder ends. Raises OSError when the recorder died meanwhile."""
+    """Make and keep records until the recorder has ended and everything it sent is done."""
     arriving = Arriving()
     recorder = os.getppid()
     while True:
         if not select.select([link], [], [], _TICK_SECONDS)[0]:
             _tick(link, outlet)
             continue
-        piece = link.recv(_READ_BYTES)
+        try:
+            piece = link.recv(_READ_BYTES)
+        except ConnectionError:
+            return
         if not piece:
             return
         settled: list[int] = []
@@ -86,10 +88,10 @@ def _lines(exchange: Exchange, source: str, counts: Counter[str]) -> list[bytes]
         return [orjson.dumps(record_of(exchange, source)) + b"\n"]
     except NoRecord as problem:
         counts[problem.cause] += 1
-        log.warning("no_record", operation=exchange.operation, reason=str(problem))
+        telling.warning("no_record", operation=exchange.operation, reason=str(problem))
     except Exception as error:  # noqa: BLE001 - bodies come from anywhere, and the next one must still be read
         counts["unreadable"] += 1
-        log.warning("no_record", operation=exchange.operation, reason=type(error).__name__)
+        telling.warning("no_record", operation=exchange.operation, reason=type(error).__name__)
     return []
 
 
@@ -120,7 +122,7 @@ def _kept(link: socket.socket, outlet: Outlet, lines: list[bytes], recorder: int
                 link, outlet, lines[middle:], recorder
             )
         if os.getppid() != recorder:
-            log.error("record_lost", reason=problem)
+            telling.error("record_lost", reason=problem)
             return False
         _report(link, outlet, (), Counter(), problem)
         time.sleep(_STUCK_SECONDS)
@@ -130,7 +132,7 @@ def _tick(link: socket.socket, outlet: Outlet) -> None:
     try:
         outlet.tick()
     except OSError as problem:
-        log.warning("spool_not_read", error=type(problem).__name__)
+        telling.warning("spool_not_read", error=type(problem).__name__)
     if outlet.counts:
         _report(link, outlet, (), Counter())
 
@@ -144,7 +146,10 @@ def _report(
 ) -> None:
     counts = counts + outlet.counts
     outlet.counts.clear()
-    link.sendall(Report(settled, dict(counts), outlet.spool_bytes, problem).to_line())
+    with contextlib.suppress(
+        ConnectionError
+    ):  # a recorder that is gone left records that are still worth keeping
+        link.sendall(Report(settled, dict(counts), outlet.spool_bytes, problem).to_line())
 
 
 if __name__ == "__main__":

@@ -27,5 +27,6 @@ def prune(connection: sqlite3.Connection, before: Micros) -> int:
         (before, before),
     )
     connection.execute("DELETE FROM evidence WHERE at < ?", (before,))
+    connection.execute("DELETE FROM refused_evidence WHERE seen_at < ?", (before,))
     connection.execute("DELETE FROM usage_buckets WHERE ends_at < ?", (before,))
     return len(rows)

@@ -110,7 +110,7 @@ def calls(connection: sqlite3.Connection, since: Micros, until: Micros) -> list[
 def traces(connection: sqlite3.Connection, since: Micros, until: Micros) -> list[TracePrint]:
     """The fingerprints of the traces that began in the stretch."""
     rows = connection.execute(
-        "SELECT fingerprint FROM traces WHERE started_at BETWEEN ? AND ? AND fingerprint IS NOT NULL",
+        "SELECT fingerprint FROM traces WHERE started_at BETWEEN ? AND ? AND fingerprint IS NOT NULL AND fingerprint != x''",
         (since, until),
     )
     return [TracePrint.from_json(stored) for (stored,) in rows]

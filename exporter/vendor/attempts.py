@@ -10,11 +10,12 @@ from collections.abc import Iterator
 
 from exporter.model import Status
 from exporter.vendor.candidates import CallId, Candidates, RequestId
-from exporter.vendor.evidence import Likeness, compare, is_candidate, models, query_place
+from exporter.vendor.evidence import Likeness, is_candidate, models, query_place
 from exporter.vendor.fingerprint import CallPrint
 from exporter.vendor.record import VendorCall
+from exporter.vendor.rivals import claimants
 from exporter.vendor.signs import Key, Level, prompt_key, word_key
-from exporter.vendor.timing import CLOCK_SECOND, SLOW_START, fits_in_time, is_inside
+from exporter.vendor.timing import CLOCK_SECOND, fits_in_time, is_inside
 
 _MOST_TURNS = 4
 """The second turn finds the failed tries of an agent's further rounds; more than that does not follow from the first."""
@@ -53,7 +54,7 @@ def same_client_request(known: Candidates, owned: dict[RequestId, CallId]) -> No
 
 
 def _claimed_once(known: Candidates, owned: dict[RequestId, CallId]) -> dict[RequestId, CallId]:
-    rivalled = _rivalled(known, owned)
+    rivalled = claimants(known, owned)
     claims: dict[RequestId, dict[CallId, bool]] = {}
     for mine, call_id in owned.items():
         call, attempt = known.calls[call_id], known.requests[mine]
@@ -65,26 +66,6 @@ def _claimed_once(known: Candidates, owned: dict[RequestId, CallId]) -> dict[Req
                     calls[call_id] = calls.get(call_id, False) or goes_on(request, attempt)
     found = {request: _only(calls) for request, calls in claims.items() if request not in rivalled}
     return {request: call for request, call in found.items() if call is not None}
-
-
-def _rivalled(known: Candidates, owned: dict[RequestId, CallId]) -> set[RequestId]:
-    """The requests that a call without any request could have sent."""
-    has_one = set(owned.values())
-    return {
-        identity
-        for call in known.calls.values()
-        if call.call_id not in has_one
-        for identity in known.around(call)
-        if identity not in owned and _could_be(call, known.requests[identity], known)
-    }
-
-
-def _could_be(call: CallPrint, request: VendorCall, known: Candidates) -> bool:
-    if not is_candidate(call, request) or not fits_in_time(call, request, known.skew, SLOW_START):
-        return False
-    pair = compare(call, request)
-    is_other_answer = pair.answer is Likeness.DIFFERENT and call.status is Status.OK
-    return not is_other_answer and Likeness.DIFFERENT not in (pair.model, pair.user, pair.prompt)
 
 
 def _only(calls: dict[CallId, bool]) -> CallId | None:

@@ -44,6 +44,11 @@ class Candidates:
         low, high = bisect_left(alike, first), bisect_left(alike, behind)
         return [self.identities[place] for place in alike[low:high]]
 
+    def similar(self, call: CallPrint) -> Iterable[RequestId]:
+        """The requests that show one of the call's signs and began in its time."""
+        signs = signs_of_call(call, self.level or Level.SIGN)
+        return dict.fromkeys(found for key in signs for found in self.near(call, key))
+
     def around(self, call: CallPrint) -> Iterable[RequestId]:
         """All requests that may be told apart by user and time alone: where little happened, those that began in the
         call's time; else those of its user."""
@@ -78,8 +83,7 @@ def candidates(part: Part, skew: Micros) -> Candidates:
         skew=skew,
     )
     for call in part.calls:
-        near = (found for key in signs_of_call(call, part.level or Level.SIGN) for found in known.near(call, key))
-        for identity in dict.fromkeys(near):
+        for identity in known.similar(call):
             rule = _rule(call, known.requests[identity], skew)
             if rule is not None:
                 known.pairs[call.call_id, identity] = rule

@@ -34,7 +34,9 @@ Link = tuple[int, Micros, RequestId, RequestId]
 def copies(requests: Iterable[VendorCall], skew_seconds: float = 2.0) -> dict[RequestId, RequestId]:
     """Copy → original. The original is the record that tells most; times may differ by `skew_seconds`."""
     known = {(request.source, request.id): request for request in requests}
-    ordered = sorted(known.values(), key=lambda request: (request.end, request.start, request.source, request.id))
+    ordered = sorted(
+        known.values(), key=lambda request: (request.end, request.start, request.source, request.id)
+    )
     if len({request.source for request in ordered}) < 2:
         return {}
     links = [*_by_id(ordered), *_by_content(ordered, round(skew_seconds * 1_000_000))]

@@ -204,7 +204,7 @@ def _arguments(text: str) -> str:
     """Arguments with sorted keys and no spacing, so that two writers of the same object agree."""
     try:
         return orjson.dumps(orjson.loads(text), option=orjson.OPT_SORT_KEYS).decode()
-    except ValueError:
+    except (ValueError, TypeError):  # not JSON, or nested too deeply to be written again
         return text.strip()
 
 

@@ -138,9 +138,7 @@ def _story(
     call: CallPrint, mine: Sequence[VendorCall], taken: list[tuple[RequestId, _Claim]], known: Candidates
 ) -> Found | None:
     """Those of the requests that make sense together, or None."""
-    told = [
-        (identity, claim) for identity, claim in taken if _is_supported(claim, known.requests[identity])
-    ]
+    told = [(identity, claim) for identity, claim in taken if _is_supported(claim, known.requests[identity])]
     requests = [known.requests[identity] for identity, _ in told]
     if not told or not _one_after_the_other([*mine, *requests]) or not _one_conversation(call, requests):
         return None
@@ -148,15 +146,19 @@ def _story(
         return Found(tuple(identity for identity, _ in told))
     if call.rounds is not None:
         return _rounds(call, told, known)
-    answered = [place for place, request in enumerate(requests) if request.status == "ok"]
+    answered = [request.prompt for request in requests if request.status == "ok"]
+    if len(answered) > 1 and (None in answered or len(set(answered)) < len(answered)):
+        return None  # what one call asks again it asks with more in it
     if call.status is Status.OK:
         return _answer(call, told, known)
     has_failed_last = requests[-1].status != "ok"
     if call.status is Status.ERROR and not has_failed_last:
         return None
-    if call.status is not Status.ERROR and (len(answered) > 1 or (answered and has_failed_last)):
+    if call.status is not Status.ERROR and (len(answered) != 1 or has_failed_last):
         return None
-    return Found(tuple(identity for identity, _ in told), "user+time" if _is_users(told) else "model+time", 0.5)
+    return Found(
+        tuple(identity for identity, _ in told), "user+time" if _is_users(told) else "model+time", 0.5
+    )
 
 
 def _is_supported(claim: _Claim, request: VendorCall) -> bool:
@@ -198,7 +200,9 @@ def _answer(call: CallPrint, told: Sequence[tuple[RequestId, _Claim]], known: Ca
         return None
     before = [identity for identity, _ in told if known.requests[identity].end <= answer.start]
     is_counted = _shares_a_number(call, answer)
-    return Found((*before, answers[0]), "count+user" if is_counted else "user+time", 0.65 if is_counted else 0.5)
+    return Found(
+        (*before, answers[0]), "count+user" if is_counted else "user+time", 0.65 if is_counted else 0.5
+    )
 
 
 def _is_alike(call: CallPrint, request: VendorCall) -> bool:

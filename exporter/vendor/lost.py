@@ -6,7 +6,7 @@ one conversation, and nothing when a second conversation or a second call could 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from itertools import pairwise
 
@@ -17,8 +17,9 @@ from exporter.vendor.candidates import CallId, Candidates, RequestId
 from exporter.vendor.evidence import Likeness, compare, is_candidate, models, users
 from exporter.vendor.fingerprint import CallPrint
 from exporter.vendor.record import VendorCall
-from exporter.vendor.signs import user_key, word_key
-from exporter.vendor.timing import SLOW_START, fits_in_time
+from exporter.vendor.rivals import claimants
+from exporter.vendor.signs import Level, user_key, word_key
+from exporter.vendor.timing import SLOW_START, fits_in_time, is_inside
 
 Conversation = Callable[[CallPrint, VendorCall], object]
 Pairs = list[tuple[CallId, RequestId]]
@@ -35,12 +36,12 @@ class Search:
 
 def by_query_and_user(known: Candidates, owned: dict[RequestId, CallId]) -> dict[CallId, list[RequestId]]:
     """By the user's words, who asked, model and time."""
-    return _undisputed(known, _same_user(known, _with_query(known, owned)), opening)
+    return _undisputed(known, owned, _same_user(known, _with_query(known, owned)), opening)
 
 
 def by_query(known: Candidates, owned: dict[RequestId, CallId]) -> dict[CallId, list[RequestId]]:
     """By the user's words, model and time, where who asked is not known on one side."""
-    return _undisputed(known, _with_query(known, owned), opening)
+    return _undisputed(known, owned, _with_query(known, owned), opening)
 
 
 def by_user(known: Candidates, owned: dict[RequestId, CallId]) -> dict[CallId, list[RequestId]]:
@@ -52,7 +53,7 @@ def by_user(known: Candidates, owned: dict[RequestId, CallId]) -> dict[CallId, l
         for request in dict.fromkeys(near for user in call.users for near in known.near(call, user_key(user)))
         if request not in owned and _may_be_lost(call, known.requests[request], known)
     ]
-    return _undisputed(known, _same_user(known, pairs), _whole)
+    return _undisputed(known, owned, _same_user(known, pairs), _whole)
 
 
 SEARCHES = (
@@ -88,7 +89,7 @@ def _asks_the_query(call: CallPrint, request: VendorCall, known: Candidates) -> 
         return False
     return (
         is_candidate(call, request)
-        and fits_in_time(call, request, known.skew, SLOW_START)
+        and fits_in_time(call, request, known.skew, SLOW_START if known.level <= Level.SIGN else 0)
         and pair.model is not Likeness.DIFFERENT
         and pair.user is not Likeness.DIFFERENT
         and pair.prompt is Likeness.PART
@@ -113,10 +114,12 @@ def _whole(call: CallPrint, request: VendorCall) -> object:
     return request.prompt
 
 
-def _undisputed(known: Candidates, pairs: Pairs, conversation: Conversation) -> dict[CallId, list[RequestId]]:
+def _undisputed(
+    known: Candidates, owned: dict[RequestId, CallId], pairs: Pairs, conversation: Conversation
+) -> dict[CallId, list[RequestId]]:
     """Per connected part: one call and one conversation, or as many conversations as calls, one after the other."""
     found: dict[CallId, list[RequestId]] = {}
-    for part in components(pairs):
+    for part in components(_unrivalled(known, owned, pairs)):
         calls = sorted((known.calls[call] for call in part), key=lambda call: (call.started_at, call.call_id))
         groups: dict[object, list[RequestId]] = {}
         for request in sorted(
@@ -126,9 +129,35 @@ def _undisputed(known: Candidates, pairs: Pairs, conversation: Conversation) -> 
         told = list(groups.values())
         if None in groups or len(told) != len(calls) or not _in_sequence(calls, told, known):
             continue
+        if any(_is_answered_twice(group, known) for group in told):
+            continue
         if all(set(group) <= set(part[call.call_id]) for call, group in zip(calls, told, strict=True)):
             found |= {call.call_id: group for call, group in zip(calls, told, strict=True)}
     return found
+
+
+def _unrivalled(known: Candidates, owned: dict[RequestId, CallId], pairs: Pairs) -> Pairs:
+    """Without the pairs whose request a call that is not searched for could have sent as well."""
+    if not pairs:
+        return []
+    able = claimants(known, owned)
+    searched = {call for call, _ in pairs}
+    others = {identity: [call for call in able.get(identity, ()) if call not in searched] for _, identity in pairs}
+    return [
+        (call, identity)
+        for call, identity in pairs
+        if not others[identity] or _is_nearer(known.calls[call], others[identity], known.requests[identity], known)
+    ]
+
+
+def _is_nearer(call: CallPrint, others: Iterable[CallId], request: VendorCall, known: Candidates) -> bool:
+    return is_inside(call, request) and not any(is_inside(known.calls[other], request) for other in others)
+
+
+def _is_answered_twice(group: list[RequestId], known: Candidates) -> bool:
+    """Whether one conversation was answered again: then it was asked by two calls, of which one is not known."""
+    answered = [known.requests[identity].prompt for identity in group if known.requests[identity].status == "ok"]
+    return len(set(answered)) < len(answered)
 
 
 def _in_sequence(calls: list[CallPrint], told: list[list[RequestId]], known: Candidates) -> bool:

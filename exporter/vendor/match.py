@@ -23,6 +23,7 @@ from exporter.vendor.leftovers import leftovers
 from exporter.vendor.lost import SEARCHES
 from exporter.vendor.parts import PADDING, Part, padding, parts
 from exporter.vendor.record import VendorCall
+from exporter.vendor.rivals import belongs_elsewhere, without_strangers
 from exporter.vendor.rules import RULES
 
 __all__ = ["PADDING", "Match", "match", "padding"]
@@ -62,6 +63,7 @@ def _solve(part: Part, skew: Micros) -> dict[CallId, Match]:
             for call, request, rule in in_order_of_time(part, skew)
         }
     known = candidates(part, skew)
+    without_strangers(known)
     owned: dict[RequestId, CallId] = {}
     proof: dict[CallId, tuple[str, float]] = {}
     _by_content(known, owned, proof)
@@ -117,7 +119,15 @@ def _settled(part: Mapping[CallId, list[RequestId]], known: Candidates) -> dict[
         ((call, mine),) = part.items()
         if len(mine) == 1:
             return {call: mine[0]}
-    sure = certain(part)
+    able: dict[RequestId, list[CallId]] = {}
+    for call, mine in part.items():
+        for request in mine:
+            able.setdefault(request, []).append(call)
+    sure = {
+        call: request
+        for call, request in certain(part).items()
+        if not belongs_elsewhere(call, request, able[request], known)
+    }
     taken = set(sure.values())
     rest = [
         (call, request)

@@ -55,7 +55,9 @@ class Part:
 def parts(calls: Iterable[CallPrint], requests: Iterable[VendorCall], skew: Micros) -> Iterator[Part]:
     """The parts in which at least one request could belong to a call; each call and request is in at most one."""
     ordered_calls = sorted(calls, key=lambda call: (call.started_at, call.call_id))
-    ordered_requests = sorted(requests, key=lambda request: (request.start, request.end, request.source, request.id))
+    ordered_requests = sorted(
+        requests, key=lambda request: (request.start, request.end, request.source, request.id)
+    )
     waiting = [(ordered_calls, ordered_requests, Level.TIME)]
     while waiting:
         some_calls, some_requests, level = waiting.pop()
@@ -99,7 +101,11 @@ def _connected(
 def _by_sign(requests: Sequence[VendorCall], level: Level) -> dict[Key, Sequence[int]]:
     """The places of the requests that show a sign, in order."""
     if level is Level.TIME:
-        return dict.fromkeys(connections_of_request(requests[0], level), range(len(requests))) if requests else {}
+        return (
+            dict.fromkeys(connections_of_request(requests[0], level), range(len(requests)))
+            if requests
+            else {}
+        )
     showing: dict[Key, list[int]] = {}
     for place, request in enumerate(requests):
         for key in set(connections_of_request(request, level)):

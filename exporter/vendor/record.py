@@ -1,8 +1,8 @@
 """The canonical record of one vendor request, and what is kept of it.
 
 `parse` reads a record as a user or an adapter wrote it, counts and fingerprints its texts and drops them. Required:
-`id`, `started_at` or `ended_at`, `model`, and `usage` or a status other than ok; unknown fields are ignored. A record
-that cannot be read raises BadRecord, whose words name fields and never repeat content.
+`id`, `started_at` or `ended_at`, `model`, and `usage` or a status other than ok (or `usage_unknown`: the gateway logged an
+answer and saw no usage); unknown fields are ignored. A record that cannot be read raises BadRecord, whose words name fields and never repeat content.
 """
 
 from __future__ import annotations
@@ -37,6 +37,12 @@ OPERATIONS = frozenset({"chat", "completion", "responses", "embeddings", "rerank
 STATUSES = frozenset({"ok", "error", "aborted"})
 _WITHOUT_OUTPUT = frozenset({"embeddings", "rerank"})
 _LONGEST_NAME = 512
+_MONEY_DIGITS = 40
+_LARGEST_NUMBER = 2**53
+"""JSON readers lose the last places of numbers beyond this."""
+
+LONGEST_SOURCE = 100
+"""Characters of a source's name."""
 
 
 class BadRecord(ValueError):
@@ -133,10 +139,10 @@ def parse(record: object, source: str) -> VendorCall:
     prompt = prompt_of(record.get("request"))
     shape = _text(record, "usage_shape")
     model, provider = _required(record, "model"), _text(record, "provider")
-    asked = asked_of(record.get("request"), prompt)
+    asked = asked_of(record.get("request"), prompt, is_partial=_flag(record, "request_partial") or False)
     hidden = recognise(operation, prompt, record.get("request"), record.get("response_text"))
     return VendorCall(
-        source=_text(record, "source") or source,
+        source=_source(record, source),
         id=_required(record, "id"),
         started_at=started_at,
         ended_at=ended_at,
@@ -168,6 +174,18 @@ def parse(record: object, source: str) -> VendorCall:
     )
 
 
+def is_source_name(name: str) -> bool:
+    """Whether readings can be shown under this name: printable, not empty, no space around it, not too long."""
+    return 0 < len(name) <= LONGEST_SOURCE and name.isprintable() and name == name.strip()
+
+
+def _source(record: Mapping[str, Any], source: str) -> str:
+    name = _text(record, "source") or source
+    if not is_source_name(name):
+        raise BadRecord(f"source is not a printable name of at most {LONGEST_SOURCE} characters")
+    return name
+
+
 def _status(record: Mapping[str, Any]) -> str:
     given = _one_of(record, "status", STATUSES)
     if given is not None:
@@ -178,9 +196,10 @@ def _status(record: Mapping[str, Any]) -> str:
 def _tokens(record: Mapping[str, Any], operation: str, shape: str | None, status: str) -> Tokens | None:
     usage = record.get("usage")
     if usage is None:
-        if status == "ok":
+        if status == "ok" and not _flag(record, "usage_unknown"):
             raise BadRecord(
-                "usage is missing (only a record whose status is error or aborted may leave it out)"
+                "usage is missing (only a record whose status is error or aborted may leave it out, or one that says"
+                " usage_unknown: true)"
             )
         return None
     if not isinstance(usage, Mapping):
@@ -211,6 +230,8 @@ def _cost(record: Mapping[str, Any]) -> Money | None:
         raise BadRecord("cost.amount is not a number") from None
     if not amount.is_finite():
         raise BadRecord("cost.amount is not a number")
+    if len(amount.as_tuple().digits) > _MONEY_DIGITS or abs(amount.adjusted()) > _MONEY_DIGITS:
+        raise BadRecord("cost.amount is not a possible amount")
     return Money(amount, cost["currency"])
 
 
@@ -239,6 +260,8 @@ def _required(record: Mapping[str, Any], name: str) -> str:
     value = _text(record, name)
     if value is None:
         raise BadRecord(f"{name} is missing")
+    if not value.isprintable():
+        raise BadRecord(f"{name} holds characters that cannot be printed")
     return value
 
 
@@ -268,6 +291,8 @@ def _whole(record: Mapping[str, Any], name: str) -> int | None:
     value = record.get(name)
     if value is not None and (not isinstance(value, int) or isinstance(value, bool)):
         raise BadRecord(f"{name} is not a whole number")
+    if value is not None and abs(value) > _LARGEST_NUMBER:
+        raise BadRecord(f"{name} is too large a number")
     return value
 
 

@@ -19,15 +19,16 @@ class Asked:
     media: int | None = None
 
 
-def asked_of(request: object, prompt: Sequence[PromptMessage] | None) -> Asked:
-    """What a request body (OpenAI, Anthropic, DashScope, Gemini, Bedrock Converse) asked for."""
+def asked_of(request: object, prompt: Sequence[PromptMessage] | None, *, is_partial: bool = False) -> Asked:
+    """What a request body (OpenAI, Anthropic, DashScope, Gemini, Bedrock Converse) asked for. Of a body that was logged in
+    part, what is not there is unknown."""
     if not isinstance(request, Mapping):
         return Asked()
     return Asked(
         messages=len(prompt) if prompt else None,
         chars=sum(len(message.text) for message in prompt) if prompt else None,
-        tools=_tools(request),
-        has_schema=_has_schema(request),
+        tools=_tools(request) or (None if is_partial else 0),
+        has_schema=_has_schema(request) or (None if is_partial else False),
         media=sum(message.media for message in prompt) if prompt else None,
     )
 
@@ -39,7 +40,7 @@ def _tools(request: Mapping[str, object]) -> int | None:
                 given = place.get(name)
                 if isinstance(given, list):
                     return len(given)
-    return 0
+    return None
 
 
 def _has_schema(request: Mapping[str, object]) -> bool:

@@ -24,12 +24,12 @@ class Rule:
     holds: Callable[[Pair], bool]
 
 
-def _is_model(pair: Pair) -> bool:
-    return pair.model is not Likeness.DIFFERENT
-
-
 def _is_user(pair: Pair) -> bool:
     return pair.user is not Likeness.DIFFERENT
+
+
+def _fits(pair: Pair) -> bool:
+    return pair.model is not Likeness.DIFFERENT and _is_user(pair)
 
 
 def _ends_alike(pair: Pair) -> bool:
@@ -49,12 +49,20 @@ def _counts_alike_unseen(pair: Pair) -> bool:
 
 RULES: tuple[Rule, ...] = (
     Rule("tool_call_id", 0.999, lambda p: p.shares_tool_id),
-    Rule("response_text+prompt", 0.99, lambda p: p.answer is Likeness.EQUAL and p.prompt is Likeness.EQUAL),
-    Rule("response_text+query", 0.97, lambda p: p.answer is Likeness.EQUAL and p.prompt is Likeness.PART),
+    Rule(
+        "response_text+prompt",
+        0.99,
+        lambda p: p.answer is Likeness.EQUAL and p.prompt is Likeness.EQUAL and _is_user(p),
+    ),
+    Rule(
+        "response_text+query",
+        0.97,
+        lambda p: p.answer is Likeness.EQUAL and p.prompt is Likeness.PART and _is_user(p),
+    ),
     Rule(
         "response_beginning+prompt",
         0.97,
-        lambda p: p.answer is Likeness.PART and p.prompt is Likeness.EQUAL and p.is_open and _is_model(p),
+        lambda p: p.answer is Likeness.PART and p.prompt is Likeness.EQUAL and p.is_open and _fits(p),
     ),
     Rule(
         "prompt+tokens",
@@ -63,24 +71,24 @@ RULES: tuple[Rule, ...] = (
             p.prompt is Likeness.EQUAL
             and p.has_tokens
             and p.answer is not Likeness.DIFFERENT
-            and _is_model(p)
+            and _fits(p)
         ),
     ),
     Rule(
         "tool_call+query",
         0.95,
-        lambda p: p.shares_tools and p.prompt >= Likeness.PART and _is_model(p),
+        lambda p: p.shares_tools and p.prompt >= Likeness.PART and _fits(p),
     ),
     Rule(
         "response_beginning+query",
         0.9,
-        lambda p: p.answer is Likeness.PART and p.prompt is Likeness.PART and p.is_open and _is_model(p),
+        lambda p: p.answer is Likeness.PART and p.prompt is Likeness.PART and p.is_open and _fits(p),
     ),
     Rule(
         "query+tokens",
         0.9,
         lambda p: (
-            p.prompt is Likeness.PART and p.has_tokens and p.answer is not Likeness.DIFFERENT and _is_model(p)
+            p.prompt is Likeness.PART and p.has_tokens and p.answer is not Likeness.DIFFERENT and _fits(p)
         ),
     ),
     Rule(
@@ -90,8 +98,7 @@ RULES: tuple[Rule, ...] = (
             p.answer is Likeness.EQUAL
             and p.prompt is Likeness.UNKNOWN
             and p.has_tokens
-            and _is_model(p)
-            and _is_user(p)
+            and _fits(p)
         ),
     ),
     Rule(
@@ -101,13 +108,18 @@ RULES: tuple[Rule, ...] = (
             p.answer is Likeness.EQUAL
             and p.is_long
             and (p.prompt is Likeness.UNKNOWN or p.has_tokens)
-            and _is_model(p)
+            and _fits(p)
         ),
+    ),
+    Rule(
+        "response_text+prompt",  # the gateway names users by names of its own
+        0.85,
+        lambda p: p.answer is Likeness.EQUAL and p.is_long and p.prompt is Likeness.EQUAL,
     ),
     Rule(
         "prompt",
         0.85,
-        lambda p: p.prompt is Likeness.EQUAL and _ends_alike(p) and _is_model(p),
+        lambda p: p.prompt is Likeness.EQUAL and _ends_alike(p) and _fits(p),
     ),
     Rule("tokens+user", 0.8, lambda p: _counts_alike_unseen(p) and p.user is Likeness.EQUAL),
     Rule("tokens+app", 0.75, lambda p: _counts_alike_unseen(p) and _is_user(p) and p.is_same_app),
@@ -119,7 +131,7 @@ RULES: tuple[Rule, ...] = (
             and p.is_open
             and p.user is Likeness.EQUAL
             and p.prompt is Likeness.UNKNOWN
-            and _is_model(p)
+            and _fits(p)
         ),
     ),
     Rule("tokens+time", 0.7, lambda p: _counts_alike_unseen(p) and _is_user(p)),

@@ -63,7 +63,9 @@ def signs_of_call(call: CallPrint, level: Level = Level.SIGN) -> Iterator[Key]:
             yield _tokens(call.model, call.recorded.input, call.recorded.output, user)
     if level is Level.ALIKE:
         if call.prompt and call.answer.text:
-            yield from (("alike", call.prompt.messages, call.answer.text, user) for user in (None, *call.users))
+            yield from (
+                ("alike", call.prompt.messages, call.answer.text, user) for user in (None, *call.users)
+            )
         return
     if call.prompt:
         yield prompt_key(call.prompt)

@@ -26,9 +26,10 @@ from exporter.state import evidence
 from exporter.state.store import Store
 from exporter.vendor.adapters import ADAPTERS
 from exporter.vendor.push import json_bodies, otlp_answers, otlp_bodies
-from exporter.vendor.push.reading import LONGEST_SOURCE, Pushed, is_source_name, read_pushed
+from exporter.vendor.push.reading import Pushed, read_pushed
 from exporter.vendor.push.refusal import BadBody, TooLarge, TooMuch, UnknownCoding
 from exporter.vendor.push.unpacking import CODINGS, unpack
+from exporter.vendor.record import LONGEST_SOURCE, is_source_name
 from exporter.web.admission import Refusal, admit
 from exporter.web.receiving import Limits, Room, receive, too_large
 

@@ -85,7 +85,8 @@ def unusable(error: StateRefused | sqlite3.Error) -> Readiness:
     """The state file cannot be read: nothing is known, and nothing can go on."""
     if isinstance(error, StateRefused):
         return Readiness(
-            (f"{problems.sentence(str(error))} {problems.sentence(error.hint or '')}".strip(),), is_reading=False
+            (f"{problems.sentence(str(error))} {problems.sentence(error.hint or '')}".strip(),),
+            is_reading=False,
         )
     problem = f"The state file cannot be read ({error}). Check the disk and the rights on the file."
     return Readiness((problem,), is_reading=False)
@@ -162,4 +163,3 @@ def _lag(now: Micros, read_at: Micros | None, oldest_due: Micros | None, *, is_r
     if not behind:
         return 0.0 if is_reading else None
     return max(0, now - min(behind)) / _SECOND
-

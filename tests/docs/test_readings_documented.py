@@ -1,4 +1,4 @@
-"""docs/readings.md tells of every kind, accuracy and verdict, and its example record is taken."""
+"""docs/readings.md tells of every kind, accuracy and verdict; the example record of docs/evidence.md is taken."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from exporter.model import Accuracy, Confidence, DifyKind, Tokens, Verdict
 from exporter.vendor.record import parse
 
 TEXT = (Path(__file__).parents[2] / "docs" / "readings.md").read_text("utf-8")
+EVIDENCE = (Path(__file__).parents[2] / "docs" / "evidence.md").read_text("utf-8")
 
 
 @pytest.mark.parametrize("kinds", [DifyKind, Accuracy, Verdict])
@@ -27,7 +28,7 @@ def test_every_confidence_is_named() -> None:
 
 
 def test_the_example_record_is_canonical() -> None:
-    example = re.search(r"```json\n(.*?)```", TEXT, re.DOTALL)
+    example = re.search(r"```json\n(.*?)```", EVIDENCE, re.DOTALL)
     assert example is not None
     call = parse(json.loads(example[1]), "docs")
     assert call.tokens is not None

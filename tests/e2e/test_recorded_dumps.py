@@ -19,9 +19,8 @@ from exporter.daemon import App
 from exporter.demo.database import dify_database
 from exporter.once import OnceReport
 from exporter.state import ledger
-from exporter.vendor.adapters import ADAPTERS
 from tests.vendor.convert_recording import canonical
-from tests.vendor.formats import FORMATS, KNOWS
+from tests.vendor.formats import FORMATS, KNOWS, record_id
 
 # What each recording's README says: input and output of Dify, of what the vendor billed in all, and of the parts of that
 # which belong to no message or run.
@@ -233,9 +232,20 @@ def attempts(exported: Exported) -> dict[str, str]:
     return {
         attempt["id"]: call["call_id"]
         for call in exported.calls
-        if call["readings"]["vendor"] and not call["kind"].startswith("hidden:")
+        if call["trace_id"] and call["readings"]["vendor"] and not call["kind"].startswith("hidden:")
         for attempt in call["readings"]["vendor"]["attempts"]
     }
+
+
+def _says_the_same(exported: Exported, identity: str, call: str, truth: dict[str, str]) -> bool:
+    """Equal requests of equal calls are told apart by times alone, which some formats keep in whole seconds."""
+    mine = exported.vendor_log[identity]
+    others = [exported.vendor_log[other] for other, owner in truth.items() if owner == call]
+    return any(
+        (_billed(mine), mine["model"], mine["response_text"], mine["http_status"])
+        == (_billed(other), other["model"], other["response_text"], other["http_status"])
+        for other in others
+    )
 
 
 @pytest.mark.parametrize("form", sorted(FORMATS))
@@ -244,17 +254,16 @@ def test_every_format_gives_the_same_reconciliation(
 ) -> None:
     """With texts to the token; without texts nothing wrong, and nine of ten requests find their call."""
     entries = [FORMATS[form](line) for line in dump.log]
-    ids = {
-        record["id"]: line["id"]
-        for entry, line in zip(entries, dump.log, strict=True)
-        for record in ADAPTERS[form](entry)
-        if isinstance(record, dict)
-    }
+    ids = {record_id(form, line): line["id"] for line in dump.log}
     found = export(dump, entries, form, tmp_path)
     truth = attempts(exported)
     given = {ids[identity]: call for identity, call in attempts(found).items()}
-    wrong = {identity for identity, call in given.items() if truth.get(identity, call) != call}
-    assert wrong == set()
+    wrong = {
+        identity: call
+        for identity, call in given.items()
+        if truth.get(identity) != call and not _says_the_same(exported, identity, call, truth)
+    }
+    assert wrong == {}
     recall = len(given.keys() & truth.keys()) / len(truth)
     assert recall >= (0.98 if "texts" in KNOWS[form] else 0.90)
     if "texts" in KNOWS[form]:

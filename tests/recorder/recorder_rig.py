@@ -8,6 +8,7 @@ import re
 import signal
 import socket
 import socketserver
+import ssl
 import subprocess
 import sys
 import threading
@@ -57,13 +58,14 @@ class Vendor:
     """A raw HTTP/1.1 server: `play(seen, socket)` writes the bytes of each answer; False ends the connection."""
 
     port: int = 0
+    scheme: str = "http"
     seen: list[Seen] = field(default_factory=list)
     gone: threading.Event = field(default_factory=threading.Event)
     play: Callable[[Seen, socket.socket], bool | None] = lambda seen, connection: answer(connection, b"{}")
 
     @property
     def url(self) -> str:
-        return f"http://127.0.0.1:{self.port}"
+        return f"{self.scheme}://127.0.0.1:{self.port}"
 
 
 def answer(connection: socket.socket, body: bytes, status: str = "200 OK", *headers: bytes) -> bool:
@@ -84,15 +86,25 @@ STREAM_HEAD = b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nTransfer-E
 
 
 @contextmanager
-def vendor(play: Callable[[Seen, socket.socket], bool | None] | None = None) -> Iterator[Vendor]:
-    """A vendor on a free port for the length of the block."""
-    running = Vendor()
+def vendor(
+    play: Callable[[Seen, socket.socket], bool | None] | None = None, certificate: Path | None = None
+) -> Iterator[Vendor]:
+    """A vendor on a free port for the length of the block; over TLS when it has a certificate."""
+    running = Vendor(scheme="https" if certificate else "http")
+    tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    if certificate is not None:
+        tls.load_cert_chain(certificate)
     if play is not None:
         running.play = play
 
     class Handler(socketserver.BaseRequestHandler):
         def handle(self) -> None:
             self.request.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            if certificate is not None:
+                try:
+                    self.request = tls.wrap_socket(self.request, server_side=True)
+                except (ssl.SSLError, ConnectionError):
+                    return
             reader = self.request.makefile("rb")
             try:
                 while (seen := _read_request(reader, id(self.request))) is not None:
@@ -249,6 +261,7 @@ class Intake:
 
     port: int = 0
     status: int = 200
+    max_body: int = 2**30
     records: list[dict[str, Any]] = field(default_factory=list)
     requests: list[dict[str, str]] = field(default_factory=list)
     refuses: Callable[[dict[str, Any]], bool] = lambda record: False
@@ -277,7 +290,11 @@ def intake(port: int = 0, status: int = 200) -> Iterator[Intake]:
             body = self.rfile.read(int(self.headers["Content-Length"]))
             running.requests.append({"path": self.path, **{k.lower(): v for k, v in self.headers.items()}})
             lines = [json.loads(line) for line in body.splitlines()]
-            status = 400 if running.status == 200 and any(map(running.refuses, lines)) else running.status
+            status = running.status
+            if status == 200 and any(map(running.refuses, lines)):
+                status = 422
+            if len(body) > running.max_body:
+                status = 413
             if status == 200:
                 running.records += lines
             self.send_response(status)

@@ -339,6 +339,24 @@ def test_path_without_an_upstream_is_refused(tmp_path: Path) -> None:
         assert not up.seen
 
 
+CERTIFICATE = Path(__file__).with_name("upstream-test.pem")
+
+
+def test_upstream_with_a_certificate_of_an_own_authority_is_asked_when_that_is_named(tmp_path: Path) -> None:
+    with (
+        vendor(certificate=CERTIFICATE) as up,
+        recorder(tmp_path, up.url, upstream_ca=str(CERTIFICATE)) as running,
+    ):
+        assert ask(running.port, post("/v1/chat/completions", b"{}")).status == 200
+        assert up.seen[0].body == b"{}"
+
+
+def test_upstream_whose_certificate_nobody_knows_is_not_asked(tmp_path: Path) -> None:
+    with vendor(certificate=CERTIFICATE) as up, recorder(tmp_path, up.url) as running:
+        assert ask(running.port, post("/v1/chat/completions", b"{}")).status == 502
+        assert not up.seen
+
+
 def test_health_is_never_asked_of_an_upstream(plain: tuple[Vendor, Recorder]) -> None:
     up, running = plain
     with urllib.request.urlopen(f"{running.url}/-/recorder/health") as reply:

@@ -17,14 +17,6 @@ from tests.vendor.hidden.hidden_by_hand import embedding, message, request, titl
 
 ALICE = tuple(f"user:{hash_}" for hash_ in user_hashes("alice"))
 FAMILIAR = ("app:app-support", "key:dify-key", *ALICE)
-CAPITAL = {
-    "query": "What is the capital of the United States?",
-    "documents": [
-        "Carson City is the capital city of the American state of Nevada. At the 2010 United States Census, Carson City"
-        " had a population of 55,274.",
-        "Washington, D.C. …",
-    ],
-}
 
 
 @pytest.fixture
@@ -76,12 +68,8 @@ def test_a_ping_is_a_credential_check_unless_somebody_said_it(store: Store, fiel
     assert of(store, request("r", message("Be kind.", "system"), "ping", **fields)) != "credential_check"
 
 
-def test_pings_of_embedding_and_rerank_models_are_credential_checks_too(store: Store) -> None:
-    assert of(store, embedding("e", "ping")) == "credential_check"
-    rerank = request("r", body=CAPITAL, operation="rerank", usage={"total_tokens": 130})
-    assert of(store, rerank) == "credential_check"
-    other = {**CAPITAL, "documents": ["Paris."]}
-    assert of(store, request("r", body=other, operation="rerank", usage={"total_tokens": 9})) == "hidden"
+def test_pings_of_embedding_models_stay_embeddings(store: Store) -> None:
+    assert of(store, embedding("e", "ping")) == "hidden"
 
 
 def test_an_embedding_is_foreign_only_when_its_user_or_key_or_app_is(store: Store) -> None:

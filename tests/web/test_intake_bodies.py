@@ -15,7 +15,7 @@ from exporter.vendor.push.json_bodies import DEEPEST, MOST_ENTRIES, entries
 from exporter.vendor.push.reading import read_pushed
 from exporter.vendor.push.refusal import BadBody, TooLarge, TooMuch, UnknownCoding
 from exporter.vendor.push.unpacking import unpack
-from tests.web.intake_senders import call
+from tests.web.intake_senders import SECRET, call
 
 TEXTS = st.text(st.characters(codec="utf-8")) | st.sampled_from(
     ['"', "\\", "[{", '"}],', "\n", "\ud83d", "\0"]
@@ -189,6 +189,25 @@ def test_entries_are_read_one_at_a_time() -> None:
     assert next(stream)[0] == 1
     number, value = next(stream)
     assert (number, isinstance(value, list)) == (2, True)
+
+
+class Broken(dict[str, object]):
+    """A record that no code of ours expects."""
+
+    def get(self, name: object, default: object = None) -> object:
+        raise KeyError(SECRET)
+
+
+def test_a_fault_of_our_own_costs_one_record_and_is_said_without_its_content(
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    pushed = read_pushed(iter([(1, call(1)), (2, Broken()), (3, call(3))]), "generic", None)
+    assert [record.id for record in pushed.records] == ["chatcmpl-1", "chatcmpl-3"]
+    assert [item.number for item in pushed.refused] == [2]
+    assert pushed.refused[0].reason.startswith("a fault of dify-exporter")
+    written = capfd.readouterr().out
+    assert "record_not_read" in written
+    assert SECRET not in written + pushed.refused[0].reason
 
 
 def test_the_numbers_of_refused_entries_are_their_places() -> None:

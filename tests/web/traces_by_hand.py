@@ -151,4 +151,4 @@ def keep(store: Store, *traces: AssessedTrace, exported: bool = True) -> None:
     """Store traces as the pipeline does."""
     with store.transaction("test") as connection:
         for assessed in traces:
-            ledger.put(connection, [ledger.Entry(assessed, {}, NOON if exported else None)])
+            ledger.put(connection, [ledger.Entry(assessed, b"", {}, (), NOON if exported else None)])

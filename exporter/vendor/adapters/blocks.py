@@ -23,11 +23,13 @@ def anthropic_message(event: Event, draft: Draft) -> None:
 
 
 def anthropic_start(event: Event, draft: Draft) -> None:
+    """`message_start`, which holds the message's head."""
     if isinstance(event.get("message"), Mapping):
         anthropic_message(event["message"], draft)
 
 
 def anthropic_block_start(event: Event, draft: Draft) -> None:
+    """`content_block_start`, which holds the block, still empty."""
     if isinstance(event.get("content_block"), Mapping):
         _anthropic_block(event.get("index"), event["content_block"], draft)
 
@@ -42,6 +44,7 @@ def _anthropic_block(place: object, block: Event, draft: Draft) -> None:
 
 
 def anthropic_delta(event: Event, draft: Draft) -> None:
+    """`content_block_delta`: a piece of text, reasoning or a tool's arguments."""
     delta = event.get("delta")
     if isinstance(delta, Mapping):
         draft.write(delta.get("text"))
@@ -53,7 +56,8 @@ def anthropic_delta(event: Event, draft: Draft) -> None:
 def anthropic_end(event: Event, draft: Draft) -> None:
     """`message_delta`, which tells why the answer ended."""
     delta = event.get("delta")
-    draft.is_finished = isinstance(delta, Mapping) and delta.get("stop_reason") is not None
+    stopped = isinstance(delta, Mapping) and delta.get("stop_reason") is not None
+    draft.is_finished = draft.is_finished or stopped
 
 
 def gemini(event: Event, draft: Draft) -> None:
@@ -75,6 +79,7 @@ def _gemini_part(part: Event, draft: Draft) -> None:
 
 
 def converse_block(place: object, block: Event, draft: Draft) -> None:
+    """A content block of Converse, or a piece of one; its place tells which tool call arguments belong to."""
     draft.write(block.get("text"))
     call, thought = block.get("toolUse"), block.get("reasoningContent")
     if isinstance(call, Mapping):
@@ -101,4 +106,5 @@ def converse_event(event: Event, draft: Draft) -> bool:
 
 
 def objects(value: object) -> Iterator[Event]:
+    """The objects in a list; nothing for anything else."""
     return (item for item in value if isinstance(item, Mapping)) if isinstance(value, list) else iter(())

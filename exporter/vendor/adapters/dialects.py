@@ -1,8 +1,8 @@
 """One answer, or one event of a streamed answer, in the words of each vendor, read into a `Draft`.
 
-`read_event` tells the vendor by the keys. What it does not know it leaves out; it never raises for any JSON value, and
-it leaves usage to `exporter.vendor.usage`.
-Field names: the public API references of OpenAI, Anthropic, DashScope, Gemini, Bedrock Converse and Cohere.
+`read_event` tells the vendor by the keys. What it does not know it leaves out, usage it leaves to
+`exporter.vendor.usage`, and it never raises for any JSON value. Field names: the public API references of OpenAI,
+Anthropic, DashScope, Gemini, Bedrock Converse and Cohere.
 """
 
 from __future__ import annotations

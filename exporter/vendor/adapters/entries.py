@@ -37,7 +37,14 @@ def each(value: object, read: Callable[[Entry], dict[str, Any] | None]) -> Itera
             yield Unreadable(str(problem))
         else:
             if record is not None:
-                yield {name: field for name, field in record.items() if field is not None}
+                yield _without_usage({name: field for name, field in record.items() if field is not None})
+
+
+def _without_usage(record: dict[str, Any]) -> dict[str, Any]:
+    """A gateway that saw no usage in a good answer still has its texts and times to tell the call by."""
+    if "usage" in record or record.get("status", "ok") != "ok":
+        return record
+    return {**record, "usage_unknown": True}
 
 
 def parsed(value: object) -> object:
@@ -119,6 +126,6 @@ def _decimal(value: int | float | str | Decimal, name: str) -> Decimal:
         exact = Decimal(written)
     except InvalidOperation:
         raise Unfit(f"{name} is not a number") from None
-    if not exact.is_finite() or abs(exact) > _LARGEST * 1000:
+    if not exact.is_finite() or exact.adjusted() > 30 or abs(exact) > _LARGEST * 1000:
         raise Unfit(f"{name} is not a possible number")
     return exact

@@ -6,7 +6,7 @@ One entry that cannot be read is named and the others are kept. Pure: stores not
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from dataclasses import astuple, dataclass, field, replace
+from dataclasses import dataclass, field, replace
 
 import structlog
 
@@ -14,12 +14,6 @@ from exporter.vendor.adapters import ADAPTERS, Adapter, Unreadable
 from exporter.vendor.record import BadRecord, VendorCall, parse
 
 log = structlog.get_logger()
-
-LONGEST_SOURCE = 100
-"""Characters of a source's name."""
-
-_MOST = 2**53
-"""Numbers beyond this are no counts of anything; JSON readers lose their last places and SQLite may not hold them."""
 
 _FAULTS = (ArithmeticError, AttributeError, LookupError, RecursionError, TypeError, ValueError)
 
@@ -42,11 +36,6 @@ class Pushed:
     records: list[VendorCall] = field(default_factory=list)
     refused: list[RefusedEntry] = field(default_factory=list)
     ignored: int = 0
-
-
-def is_source_name(name: str) -> bool:
-    """Whether readings can be shown under this name: printable, not empty, no space around it, not too long."""
-    return 0 < len(name) <= LONGEST_SOURCE and name.isprintable() and name == name.strip()
 
 
 def read_pushed(entries: Iterable[tuple[int, object]], format: str, source: str | None) -> Pushed:
@@ -87,23 +76,7 @@ def _record(entry: object, format: str, source: str | None) -> VendorCall | Unre
         return Unreadable(str(problem))
     except _FAULTS as fault:
         return _fault(format, fault)
-    record = replace(record, source=source) if source else record
-    if not is_source_name(record.source):
-        return Unreadable(f"source is not a printable name of at most {LONGEST_SOURCE} characters")
-    if not (record.id + record.model).isprintable():
-        return Unreadable("id or model holds characters that cannot be printed")
-    return record if _can_be_stored(record) else Unreadable("a number in it is too large")
-
-
-def _can_be_stored(record: VendorCall) -> bool:
-    numbers = (record.http_status, record.attempt, *(astuple(record.tokens) if record.tokens else ()))
-    if any(number is not None and abs(number) > _MOST for number in numbers):
-        return False
-    try:
-        record.to_json()
-    except (TypeError, ValueError):  # orjson: beyond 64 bits, or no text
-        return False
-    return True
+    return replace(record, source=source) if source else record
 
 
 def _fault(format: str, fault: Exception) -> Unreadable:
