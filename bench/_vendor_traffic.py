@@ -94,14 +94,18 @@ class _Maker:
             status = Status.ERROR if self._chance.random() < 0.02 else Status.OK
             retries = 1 if status is Status.ERROR or self._chance.random() < 0.03 else 0
             row = at + 20_000
-            at = self._sent(f"node:{self._name}:{node}", row + 30_000, status, retries, self._prompt(1), row=row)
+            at = self._sent(
+                f"node:{self._name}:{node}", row + 30_000, status, retries, self._prompt(1), row=row
+            )
 
     def _agent(self, at: Micros) -> None:
         query = self._word("u")
         messages: tuple[str, ...] = (self._system, query)
         for number in range(self._chance.randint(2, 3)):
             prompt, row = PromptPrint(messages), at + 10_000
-            at = self._sent(f"thought:{self._name}:{number}", row + 20_000, Status.OK, 0, prompt, row=row, tool=True)
+            at = self._sent(
+                f"thought:{self._name}:{number}", row + 20_000, Status.OK, 0, prompt, row=row, tool=True
+            )
             messages += (self._word("a"), self._word("t"))
 
     def _foreign(self, at: Micros) -> None:
@@ -115,7 +119,16 @@ class _Maker:
         known = purpose if self._kind.has_texts or operation == "embeddings" else None
         prompt, answer = self._prompt(1), self._answer()
         self._request(
-            purpose, at, at + SECOND // 2, "ok", tokens, prompt, answer, users=(), operation=operation, purpose=known
+            purpose,
+            at,
+            at + SECOND // 2,
+            "ok",
+            tokens,
+            prompt,
+            answer,
+            users=(),
+            operation=operation,
+            purpose=known,
         )
 
     def _sent(
@@ -133,7 +146,9 @@ class _Maker:
         ended = begun + tokens.output * 12_000 if tokens.output else begun
         if status is not Status.ERROR:
             self._attempt(f"{name}:r", name, begun, ended, "ok", tokens, prompt, answer)
-        until = {Status.STOPPED: begun + SECOND // 3, Status.UNFINISHED: row, Status.ERROR: begun}.get(status, ended)
+        until = {Status.STOPPED: begun + SECOND // 3, Status.UNFINISHED: row, Status.ERROR: begun}.get(
+            status, ended
+        )
         self._turn.calls.append(self._call(name, row, until, status, tokens, prompt, answer))
         return until + 5_000
 

@@ -243,6 +243,47 @@ def backfill(
 
 
 @app.command()
+def record(
+    listen: Annotated[str, typer.Option(help="Address to listen on, host:port.")] = "127.0.0.1:9465",
+    upstream: Annotated[
+        list[str] | None,
+        typer.Option(help="Vendor to stand for: https://host, or /prefix=https://host; may be given again."),
+    ] = None,
+    push: Annotated[
+        str | None, typer.Option(help="Exporter to push records to (default: http://127.0.0.1:9464).")
+    ] = None,
+    record_file: Annotated[
+        Path | None, typer.Option("--out", help="Write records, with texts, to this file instead.")
+    ] = None,
+    spool: Annotated[
+        Path, typer.Option(help="Folder for records, with texts, while the exporter is away.")
+    ] = Path("recorder-spool"),
+    name: Annotated[str, typer.Option(help="Name of this source in readings.")] = "recorder",
+    force_stream_usage: Annotated[
+        bool,
+        typer.Option("--force-stream-usage", help="Add stream_options.include_usage to OpenAI chat streams."),
+    ] = False,
+    upstream_ca: Annotated[
+        Path | None, typer.Option(help="Certificates (PEM) to trust besides the system's.")
+    ] = None,
+    timeout: Annotated[
+        float, typer.Option(help="Seconds of silence after which an upstream has failed.")
+    ] = 600.0,
+) -> None:
+    """Pass model calls through to the vendor unchanged and write down what the vendor counted."""
+    from exporter.recorder.command import serve_recorder
+    from exporter.recorder.options import read_options
+
+    log = config.LogSettings()  # type: ignore[call-arg]
+    configure(log)
+    options = read_options(
+        listen=listen, upstream=upstream or [], push=push, out=record_file, spool=spool, name=name,
+        force_stream_usage=force_stream_usage, upstream_ca=upstream_ca, timeout_seconds=timeout, log=log,
+    )  # fmt: skip
+    raise typer.Exit(serve_recorder(options))
+
+
+@app.command()
 def status(context: typer.Context, as_json: Json = False) -> None:
     """Lag, backlog, dead letters, last success of each part."""
     from exporter import status as states

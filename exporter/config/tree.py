@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, model_validator
 
 from exporter.config.values import ByteSize, Seconds, StartTime
+
+if TYPE_CHECKING:
+    from exporter.local.mapping import Rule
 
 FORMATS = (
     "generic", "litellm", "apisix", "kong", "higress", "envoy", "new-api", "bedrock", "otlp",
@@ -143,6 +146,35 @@ class IntakeSettings(_Section):
     max_body: ByteSize = Field(32 * 2**20, description="largest request body, compressed or not")
 
 
+class ModelSettings(_Section):
+    """Which models count how, where their names do not tell or tell wrong; the first entry that matches wins."""
+
+    match: str = Field(
+        min_length=1, description="the model's name as Dify shows it; * and ? stand for any characters"
+    )
+    family: str | None = Field(None, description="a family of docs/readings.md, such as claude-3 or qwen-3")
+    tokenizer: str | None = Field(
+        None, description="instead of family: a name of Dify's list (QwenTokenizer, …) or a vocabulary"
+    )
+    template: str | None = Field(None, description="chat format, such as chatml; default: the family's own")
+    note: str | None = Field(None, description="shown with every count made so")
+
+    @model_validator(mode="after")
+    def _known(self) -> ModelSettings:
+        from exporter.local.mapping import problem
+
+        found = problem(self.rule())
+        if found:
+            raise ValueError(found)
+        return self
+
+    def rule(self) -> Rule:
+        """The entry as counting takes it (`exporter.local.mapping.use`)."""
+        from exporter.local.mapping import Rule
+
+        return Rule(self.match, self.family, self.tokenizer, self.template, self.note)
+
+
 class ContentSettings(_Section):
     """How much prompt and answer text leaves the building."""
 
@@ -253,6 +285,7 @@ class Settings(_Section):
     dify: DifySettings = DifySettings()  # type: ignore[call-arg]
     vendor: list[VendorSettings] = []
     intake: IntakeSettings = IntakeSettings()  # type: ignore[call-arg]
+    models: list[ModelSettings] = []
     compare: CompareSettings = CompareSettings()  # type: ignore[call-arg]
     destinations: list[DestinationSettings] = []
     resource: dict[str, str] = Field(

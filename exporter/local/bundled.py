@@ -31,6 +31,10 @@ BUNDLED = {
 OPENAI = ("o200k_base", "cl100k_base")
 """OpenAI's vocabularies, which splintr counts several times as fast as tiktoken does."""
 
+CACHED_CHARS = 8_000_000
+"""After so many characters splintr's cache of pieces is emptied. It holds up to 66,496 pieces of any length, so that
+endless words would fill some gigabytes; so it holds 30 MB at most."""
+
 _LONG_S = "\N{LATIN SMALL LETTER LONG S}"
 
 
@@ -62,8 +66,21 @@ def load_openai(name: str) -> Callable[[str], int]:
 def _load(splintr_name: str) -> Callable[[str], int]:
     import splintr
 
-    encode = splintr.Tokenizer.from_pretrained(splintr_name).encode_ordinary
-    return lambda text: len(encode(text))
+    tokenizer = splintr.Tokenizer.from_pretrained(splintr_name)
+    encode = tokenizer.encode_ordinary
+    if tokenizer.family != "BPE":  # has no cache
+        return lambda text: len(encode(text))
+    counted_chars = 0
+
+    def count(text: str) -> int:
+        nonlocal counted_chars
+        counted_chars += len(text)
+        if counted_chars > CACHED_CHARS:
+            tokenizer.clear_cache()
+            counted_chars = len(text)
+        return len(encode(text))
+
+    return count
 
 
 def _count_composed(counted: Callable[[str], int], text: str) -> int:

@@ -17,6 +17,9 @@ from exporter.model import PromptMessage, ToolCall
 
 __all__ = ["TOOL_CALL_FRAME", "CallForm", "Place", "Template", "Turn", "count_completion", "count_prompt"]
 
+ESTIMATED = CallForm()
+"""A function call in a format that nobody published."""
+
 # ── the known formats ───────────────────────────────────────────────────────────────────────────────────────
 
 PLAIN = Template(0, 0, 0)
@@ -99,7 +102,9 @@ DEEPSEEK = Template(
 )
 """DeepSeek V3: the system text stands bare at the start."""
 
-DEEPSEEK_V3_1 = replace(DEEPSEEK, per_prompt=3, turns=(("system", Turn(0)), ("assistant", Turn(3)), ("tool", Turn(2))))
+DEEPSEEK_V3_1 = replace(
+    DEEPSEEK, per_prompt=3, turns=(("system", Turn(0)), ("assistant", Turn(3)), ("tool", Turn(2)))
+)
 """DeepSeek V3.1 and later open and repeat every reply with one token that ends (or begins) its thoughts."""
 
 DEEPSEEK_R1 = replace(DEEPSEEK, per_prompt=4, drops_thoughts=True)
@@ -150,9 +155,15 @@ def count_prompt(vocabulary: str, template: Template, messages: Sequence[PromptM
     tokens, sampled, previous = template.per_prompt, False, None
     for message in arranged(template, messages):
         turn = turns.get(message.role, default)
-        for part in _parts(vocabulary, template, turn, message):
-            tokens += part.tokens
-            sampled |= part.sampled
+        asked = message.tool_calls if message.role == "assistant" else ()
+        joint = template.calls.joint if asked and message.text else ""
+        text = count(vocabulary, turn.before + message.text + joint + turn.after)
+        tokens += turn.tokens + text.tokens
+        sampled |= text.sampled
+        if asked or message.name:
+            added = _sum(*_added(vocabulary, template, message.name, asked))
+            tokens += added.tokens
+            sampled |= added.sampled
         if message.role == "tool" != previous:
             tokens += template.per_results
         previous = message.role
@@ -164,7 +175,7 @@ def count_completion(
     answer: str | None,
     reasoning: str | None = None,
     tool_calls: Sequence[ToolCall] = (),
-    calls: CallForm = CallForm(),
+    calls: CallForm = ESTIMATED,
 ) -> Count:
     """Tokens of what the model produced: answer, reasoning text and function calls. Raises `CountFailed`.
 
@@ -176,16 +187,13 @@ def count_completion(
     return parts[0] if len(parts) == 1 else _sum(*parts)
 
 
-def _parts(vocabulary: str, template: Template, turn: Turn, message: PromptMessage) -> Iterator[Count]:
-    yield Count(turn.tokens)
-    asked = message.tool_calls if message.role == "assistant" else ()
-    joint = template.calls.joint if asked and message.text else ""
-    text = turn.before + message.text + joint + turn.after
-    if text:
-        yield count(vocabulary, text)
-    if message.name:
+def _added(
+    vocabulary: str, template: Template, name: str | None, asked: Sequence[ToolCall]
+) -> Iterator[Count]:
+    """What a message's name and function calls add."""
+    if name:
         yield Count(template.per_name)
-        yield count(vocabulary, message.name)
+        yield count(vocabulary, name)
     for place, call in enumerate(asked):
         yield _call(vocabulary, template.calls, call)
         if place and template.calls.joint:

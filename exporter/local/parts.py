@@ -10,10 +10,9 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from exporter.local import tools
-from exporter.local.families import Family
+from exporter.local.family import Family
 from exporter.local.images import Image, count_images
 from exporter.local.tools import Schema, Tool, ToolFormat
-from exporter.local.vocabulary import Count
 from exporter.model import PromptMessage
 
 
@@ -37,11 +36,11 @@ class Parts:
 
 @dataclass(frozen=True, slots=True)
 class PartCount:
-    """One part's tokens, None where nobody can count it, and by how many percent they may be off."""
+    """One part's tokens, None where nobody can count it, and by how many tokens they may be off."""
 
     name: str
     tokens: int | None
-    error_pct: float = 0.0
+    error_tokens: float = 0.0
     sampled: bool = False
 
 
@@ -65,33 +64,41 @@ def count_parts(family: Family, vocabulary: str, model: str, parts: Parts) -> It
 
 
 def _tools(family: Family, vocabulary: str, model: str, parts: Parts) -> PartCount:
-    name, form = f"{len(parts.tools)} tool definition(s)", family.template.tools
+    name, form, fixed = f"{len(parts.tools)} tool definition(s)", family.template.tools, 0
     match form:
         case ToolFormat.OPENAI:
             found = tools.count_openai(vocabulary, parts.tools)
-        case ToolFormat.CLAUDE:
-            found = tools.count_claude(vocabulary, model, parts.tools, parts.is_tool_forced)
-        case ToolFormat.QWEN:
-            found = Count(tools.QWEN_EXAMPLE)  # the rest is in the system text
         case ToolFormat.MISTRAL:
             found = tools.count_mistral(vocabulary, parts.tools)
+        case ToolFormat.CLAUDE:
+            found = tools.count_definitions(vocabulary, parts.tools)
+            fixed = tools.claude_tool_prompt(model, parts.is_tool_forced)
+        case ToolFormat.QWEN:  # counted in the system text, all but the example
+            found = tools.count_definitions(vocabulary, parts.tools)
+            return PartCount(name, tools.QWEN_EXAMPLE, _error(found.tokens, form), found.sampled)
         case ToolFormat.UNKNOWN:
             return PartCount(name, None)
-    return PartCount(name, round(found.tokens * family.scale), tools.ERROR_PCT[form], found.sampled)
+    tokens = fixed + round(found.tokens * family.scale)
+    return PartCount(name, tokens, _error(tokens, form), found.sampled)
+
+
+def _error(tokens: int, form: ToolFormat) -> float:
+    return tokens * tools.ERROR_PCT[form] / 100
 
 
 def _schema(family: Family, vocabulary: str, schema: Schema | None) -> PartCount:
+    name = "the schema of the answer"
     if schema is None or family.template.tools is not ToolFormat.OPENAI:
-        return PartCount("the schema of the answer", None)
+        return PartCount(name, None)
     found = tools.count_schema(vocabulary, schema)
     tokens = round(found.tokens * family.scale)
-    return PartCount("the schema of the answer", tokens, tools.SCHEMA_ERROR_PCT, found.sampled)
+    return PartCount(name, tokens, tokens * tools.SCHEMA_ERROR_PCT / 100, found.sampled)
 
 
 def _images(model: str, parts: Parts) -> Iterator[PartCount]:
     found = count_images(model, parts.images)
     left = max(parts.media, len(parts.images)) - found.counted
     if found.counted:
-        yield PartCount(f"{found.counted} picture(s)", found.tokens, found.error_pct)
+        yield PartCount(f"{found.counted} picture(s)", found.tokens, found.tokens * found.error_pct / 100)
     if left:
         yield PartCount(f"{left} file(s) in the prompt", None)

@@ -8,9 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from math import ceil
 
 from exporter.local import chat
-from exporter.local.families import Family, Reasoning, family
+from exporter.local.families import family
+from exporter.local.family import Family, Reasoning
+from exporter.local.names import bare
+from exporter.local.parts import PartCount, Parts, count_parts, spelled
 from exporter.local.vocabulary import Count, CountFailed
 from exporter.model import Accuracy, Call, LocalReading, Status, Tokens
 
@@ -44,12 +48,19 @@ class _Doubt:
     unbounded: bool = False
 
 
-def read_local(call: Call) -> LocalReading | None:
-    """Count a call as its vendor would, or None when Dify kept neither its prompt nor anything of its answer.
+@dataclass(frozen=True, slots=True)
+class _Counted:
+    tokens: Tokens
+    parts: tuple[PartCount, ...]
+    sampled: bool
 
-    `tokens.input` is None without a prompt; `tokens.output` is None where nothing was kept of an answer that did
-    not end well, because the vendor may have produced text all the same. A failing tokenizer gives accuracy NONE
-    with the reason in the note.
+
+def read_local(call: Call, parts: Parts | None = None) -> LocalReading | None:
+    """Count a call as its vendor would, or None when neither its prompt nor anything of its answer was kept.
+
+    `parts` is what the request held besides its texts, where its whole body is known. `tokens.input` is None without
+    a prompt; `tokens.output` is None where nothing was kept of an answer that did not end well, because the vendor may
+    have produced text all the same. A failing tokenizer gives accuracy NONE with the reason in the note.
     """
     if not (call.prompt or _kept_of_answer(call)):
         return None
@@ -57,15 +68,15 @@ def read_local(call: Call) -> LocalReading | None:
     if model.vocabulary is None:
         return LocalReading(Tokens(), "none", Accuracy.NONE, note=model.note)
     try:
-        tokens, sampled = _count(call, model, model.vocabulary)
+        counted = _count(call, parts, model, model.vocabulary)
     except CountFailed as failure:
         return LocalReading(Tokens(), model.vocabulary, Accuracy.NONE, note=str(failure))
-    doubts = tuple(_doubts(call, model, sampled))
+    doubts = tuple(_doubts(call, model, counted, is_body_known=parts is not None))
     return LocalReading(
-        tokens=tokens,
+        tokens=counted.tokens,
         tokenizer=model.vocabulary if model.scale == 1.0 else f"{model.vocabulary} x {model.scale}",
         accuracy=max((model.accuracy, *(doubt.accuracy for doubt in doubts)), key=_TRUST.index),
-        error_pct=_stated_error(tokens.input, call, model, doubts),
+        error_pct=_stated_error(counted, call, model, doubts),
         note="; ".join(filter(None, (model.note, *(doubt.note for doubt in doubts)))) or None,
     )
 
@@ -73,23 +84,30 @@ def read_local(call: Call) -> LocalReading | None:
 # ── the counts ──────────────────────────────────────────────────────────────────────────────────────────────
 
 
-def _count(call: Call, model: Family, vocabulary: str) -> tuple[Tokens, bool]:
-    """The tokens, and whether any of them were extrapolated."""
+def _count(call: Call, parts: Parts | None, model: Family, vocabulary: str) -> _Counted:
     prompt = completion = thought = None
-    if call.prompt:
-        template = chat.PLAIN if _has_no_output(call) else model.template
-        prompt = chat.count_prompt(vocabulary, template, call.prompt)
+    held: tuple[PartCount, ...] = ()
+    if call.prompt and _has_no_output(call):
+        prompt = chat.count_prompt(vocabulary, chat.PLAIN, call.prompt)
+    elif call.prompt:
+        held = tuple(count_parts(model, vocabulary, bare(call.model or ""), parts)) if parts else ()
+        messages = spelled(model, call.prompt, parts) if parts else call.prompt
+        prompt = chat.count_prompt(vocabulary, model.template, messages)
     if _has_no_output(call):
         completion = Count(0)
     elif _kept_of_answer(call):
-        completion = chat.count_completion(vocabulary, call.answer, _added_reasoning(call), call.tool_calls)
+        completion = chat.count_completion(
+            vocabulary, call.answer, _added_reasoning(call), call.tool_calls, model.template.calls
+        )
     if call.reasoning and not _hides_reasoning(call, model):
         thought = chat.count_completion(vocabulary, None, call.reasoning)
     input_, output, reasoning = (
         None if part is None else round(part.tokens * model.scale) for part in (prompt, completion, thought)
     )
-    sampled = any(part.sampled for part in (prompt, completion) if part)
-    return Tokens(input=input_, output=output, reasoning=reasoning), sampled
+    if input_ is not None:
+        input_ += sum(part.tokens or 0 for part in held)
+    sampled = any(part.sampled for part in (prompt, completion, *held) if part)
+    return _Counted(Tokens(input=input_, output=output, reasoning=reasoning), held, sampled)
 
 
 def _has_no_output(call: Call) -> bool:
@@ -111,20 +129,29 @@ def _added_reasoning(call: Call) -> str | None:
 # ── how far to trust them ───────────────────────────────────────────────────────────────────────────────────
 
 
-def _doubts(call: Call, model: Family, sampled: bool) -> Iterator[_Doubt]:
+def _doubts(call: Call, model: Family, counted: _Counted, *, is_body_known: bool) -> Iterator[_Doubt]:
     if not call.prompt:
         yield _Doubt(Accuracy.EXACT, "input not counted: the prompt was not kept")
     for part in call.missing:
         yield _Doubt(Accuracy.LOWER_BOUND, f"not in the record: {part}", unbounded=True)
-    files = sum(message.media for message in call.prompt or ())
+    files = 0 if is_body_known else sum(message.media for message in call.prompt or ())
     if files:
         yield _Doubt(Accuracy.LOWER_BOUND, f"{files} file(s) in the prompt not counted", unbounded=True)
+    yield from map(_doubt_about_part, counted.parts)
     if not _has_no_output(call):
         yield from _doubts_about_output(call, model)
     if _has_tool_calls(call):
         yield _Doubt(Accuracy.APPROXIMATE, "framing of function calls estimated")
-    if sampled:
+    if counted.sampled:
         yield _Doubt(Accuracy.APPROXIMATE, "very long text counted from samples", unbounded=True)
+
+
+def _doubt_about_part(part: PartCount) -> _Doubt:
+    if part.tokens is None:
+        return _Doubt(Accuracy.LOWER_BOUND, f"{part.name} not counted", unbounded=True)
+    if part.error_tokens:
+        return _Doubt(Accuracy.APPROXIMATE, f"{part.name} within about {ceil(part.error_tokens)} tokens")
+    return _Doubt(Accuracy.TEMPLATE, f"{part.name} by the vendor's documented rule")
 
 
 def _doubts_about_output(call: Call, model: Family) -> Iterator[_Doubt]:
@@ -160,9 +187,10 @@ def _has_tool_calls(call: Call) -> bool:
     )
 
 
-def _stated_error(counted: int | None, call: Call, model: Family, doubts: tuple[_Doubt, ...]) -> float | None:
+def _stated_error(counted: _Counted, call: Call, model: Family, doubts: tuple[_Doubt, ...]) -> float | None:
     """Percent by which the input may be off, or None where it is unknown or has no upper bound."""
-    if not counted or any(doubt.unbounded for doubt in doubts):
+    if not counted.tokens.input or any(doubt.unbounded for doubt in doubts):
         return None
-    error = model.error_pct + 100 * model.error_tokens / counted
+    tokens = model.error_tokens + sum(part.error_tokens for part in counted.parts)
+    error = model.error_pct + 100 * tokens / counted.tokens.input
     return round(max(error, TOOL_ERROR_PCT) if _has_tool_calls(call) else error, 1)

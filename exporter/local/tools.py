@@ -70,7 +70,10 @@ def count_openai(vocabulary: str, tools: Sequence[Tool]) -> Count:
     sampled = False
     for tool in tools:
         tokens += _PER_TOOL.get(vocabulary, _PER_TOOL_OTHERWISE)
-        for part in (_line(vocabulary, tool.name, tool.description), *_openai_properties(vocabulary, tool.properties)):
+        for part in (
+            _line(vocabulary, tool.name, tool.description),
+            *_openai_properties(vocabulary, tool.properties),
+        ):
             tokens += part.tokens
             sampled |= part.sampled
     return Count(tokens, sampled)
@@ -94,7 +97,7 @@ def _line(vocabulary: str, *words: str) -> Count:
 
 # ── Claude ──────────────────────────────────────────────────────────────────────────────────────────────────
 
-_TOOL_PROMPTS = (
+_TOOL_PROMPTS: tuple[tuple[re.Pattern[str], tuple[int, int]], ...] = (
     (re.compile(r"claude-(3-opus|opus-3)"), (530, 281)),
     (re.compile(r"claude-(3-sonnet|sonnet-3(?![-.]\d))"), (159, 235)),
     (re.compile(r"claude-(3-haiku|3[-.]5-haiku|haiku-3)"), (264, 340)),
@@ -104,11 +107,15 @@ _TOOL_PROMPTS = (
 with any (or a named tool). Models after the table's last are taken to be like it."""
 
 
-def count_claude(vocabulary: str, model: str, tools: Sequence[Tool], is_forced: bool) -> Count:
-    """Anthropic's documented system prompt for tools, and the definitions as they were sent. Raises `CountFailed`."""
-    prompt = next((tokens for pattern, tokens in _TOOL_PROMPTS if pattern.search(model)), (346, 313))[is_forced]
-    parts = [count(vocabulary, tool.text) for tool in tools]
-    return Count(prompt + sum(part.tokens for part in parts), any(part.sampled for part in parts))
+def claude_tool_prompt(model: str, is_forced: bool) -> int:
+    """Tokens of the system prompt that Anthropic adds to a request with tools; `model` by its bare name."""
+    return next((tokens for pattern, tokens in _TOOL_PROMPTS if pattern.search(model)), (346, 313))[is_forced]
+
+
+def count_definitions(vocabulary: str, tools: Sequence[Tool]) -> Count:
+    """The definitions as JSON, one per line, as Anthropic and most published templates hand them to the model. Raises
+    `CountFailed`."""
+    return count(vocabulary, "\n".join(tool.text for tool in tools))
 
 
 # ── published templates ─────────────────────────────────────────────────────────────────────────────────────
@@ -117,7 +124,9 @@ _QWEN_BEFORE = (
     "# Tools\n\nYou may call one or more functions to assist with the user query.\n\nYou are provided with function"
     " signatures within <tools></tools> XML tags:\n<tools>"
 )
-_QWEN_AFTER = "\n</tools>\n\nFor each function call, return a json object with function name and arguments within "
+_QWEN_AFTER = (
+    "\n</tools>\n\nFor each function call, return a json object with function name and arguments within "
+)
 QWEN_EXAMPLE = 23
 """Tokens of the example call at the end, whose marks are special tokens."""
 

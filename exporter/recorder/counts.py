@@ -13,7 +13,6 @@ from typing import Any
 from exporter.recorder.exchange import Report
 
 LOSSES = {
-    "without_usage": "the vendor said no usage; in OpenAI chat streams --force-stream-usage asks for it",
     "memory_full": "records wait for the store, and memory for more is used up",
     "store_died": "the store ended whenever it had this exchange",
     "copy_failed": "an error of the recorder's own while it copied",

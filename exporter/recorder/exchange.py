@@ -68,7 +68,7 @@ class Exchange:
 class Report:
     """What the store says: exchanges that it is done with, what became of records since the last report, and how it is.
 
-    `counts`: pushed, written, spooled, refused, without_usage, unreadable. `problem` is what keeps records from going
+    `counts`: pushed, written, spooled, refused, unreadable. `problem` is what keeps records from going
     on, in words; None when nothing does.
     """
 

@@ -41,8 +41,6 @@ def record_of(exchange: Exchange, source: str) -> dict[str, Any]:
     if model is None:
         raise NoRecord("unreadable", "neither request nor answer names a model")
     status = _status(exchange, answer, usage)
-    if usage.usage is None and status == "ok":
-        raise NoRecord("without_usage", "the vendor said no usage")
     is_stream = request.get("stream") is True or "event-stream" in exchange.content_type
     fields = {
         "id": exchange.id,
@@ -67,6 +65,7 @@ def record_of(exchange: Exchange, source: str) -> dict[str, Any]:
         "usage": usage.usage,
         "usage_shape": usage.shape if usage.usage is not None else None,
         "usage_estimated": usage.is_estimated or None,
+        "usage_unknown": (usage.usage is None and status == "ok") or None,
     }
     return {name: value for name, value in fields.items() if value is not None}
 

@@ -28,7 +28,7 @@ from exporter.recorder.outlets import FileOutlet, PushOutlet
 from exporter.recorder.records import NoRecord, record_of
 from exporter.recorder.spool import Spool
 
-_NICE = 5
+_NICE = 10
 _TICK_SECONDS = 0.5
 _STUCK_SECONDS = 1.0
 _BATCH_BYTES = 4 * 2**20

@@ -38,19 +38,24 @@ def goes_on(request: VendorCall, attempt: VendorCall) -> bool:
 
 
 def same_client_request(known: Candidates, owned: dict[RequestId, CallId]) -> None:
-    """Add to `owned` what shares its group with the requests of one call, and of that call alone."""
-    owners: dict[tuple[str, str], set[CallId]] = {}
+    """Add to `owned` the failed tries that share their group with a later request of one call, and of that call alone."""
+    last: dict[tuple[str, str], dict[CallId, VendorCall]] = {}
     for identity, call_id in owned.items():
-        group = known.requests[identity].group
-        if group is not None:
-            owners.setdefault((identity[0], group), set()).add(call_id)
-    for identity in known.identities if owners else ():
         request = known.requests[identity]
-        calls = owners.get((identity[0], request.group or ""), set())
-        if identity not in owned and len(calls) == 1:
-            call = known.calls[next(iter(calls))]
-            if is_candidate(call, request) and fits_in_time(call, request, known.skew):
-                owned[identity] = call.call_id
+        if request.group is not None:
+            attempts = last.setdefault((request.source, request.group), {})
+            attempts[call_id] = max(
+                request, attempts.get(call_id, request), key=lambda attempt: attempt.start
+            )
+    for identity in known.identities if last else ():
+        request = known.requests[identity]
+        attempts = last.get((request.source, request.group or ""), {})
+        if identity in owned or len(attempts) != 1:
+            continue
+        ((call_id, attempt),) = attempts.items()
+        call, is_before = known.calls[call_id], request.status != "ok" and request.end <= attempt.start
+        if is_before and is_candidate(call, request) and fits_in_time(call, request, known.skew):
+            owned[identity] = call_id
 
 
 def _claimed_once(known: Candidates, owned: dict[RequestId, CallId]) -> dict[RequestId, CallId]:
@@ -102,7 +107,7 @@ def _is_retry(call: CallPrint, attempt: VendorCall, other: VendorCall) -> bool:
         return False
     was_before = other.end <= attempt.start
     if call.status is not Status.OK:
-        return was_before or other.start >= attempt.end
+        return other.status != "ok" and (was_before or other.start >= attempt.end)
     if other.status != "ok":
         return was_before
     return was_before and call.started_at % CLOCK_SECOND != 0 and other.start >= call.started_at

@@ -6,14 +6,14 @@ from bisect import bisect_left, bisect_right
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from exporter.model import Micros
+from exporter.model import Micros, Status
 from exporter.vendor.evidence import is_candidate
 from exporter.vendor.fingerprint import CallPrint
 from exporter.vendor.parts import Part
 from exporter.vendor.record import VendorCall
 from exporter.vendor.rules import judge
 from exporter.vendor.signs import Key, Level, signs_of_call, signs_of_request, user_key
-from exporter.vendor.timing import SLOW_START, fits_in_time, window
+from exporter.vendor.timing import SLOW_START, fits_in_time, is_inside, window
 
 CallId = str
 RequestId = tuple[str, str]
@@ -84,7 +84,7 @@ def candidates(part: Part, skew: Micros) -> Candidates:
     )
     for call in part.calls:
         for identity in known.similar(call):
-            rule = _rule(call, known.requests[identity], skew)
+            rule = _rule(call, known.requests[identity], known)
             if rule is not None:
                 known.pairs[call.call_id, identity] = rule
     return known
@@ -94,7 +94,9 @@ def _users(request: VendorCall, level: Level) -> Iterable[Key]:
     return (user_key(user) for user in request.users) if level <= Level.SIGN else ()
 
 
-def _rule(call: CallPrint, request: VendorCall, skew: Micros) -> int | None:
-    if not is_candidate(call, request) or not fits_in_time(call, request, skew, SLOW_START):
+def _rule(call: CallPrint, request: VendorCall, known: Candidates) -> int | None:
+    if not is_candidate(call, request) or not fits_in_time(call, request, known.skew, SLOW_START):
         return None
+    if known.level > Level.SIGN and call.status is not Status.OK and not is_inside(call, request):
+        return None  # where so much happens, calls that kept no words are not seen beside it
     return judge(call, request)

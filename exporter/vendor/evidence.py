@@ -42,7 +42,6 @@ class Pair:
     shares_tools: bool
     is_long: bool
     is_open: bool  # the call did not end well, so the request may have gone on, or have failed
-    has_failed: bool
 
 
 def compare(call: CallPrint, request: VendorCall) -> Pair:
@@ -59,7 +58,6 @@ def compare(call: CallPrint, request: VendorCall) -> Pair:
         shares_tools=bool(answer.tools) and call.answer.tools == answer.tools,
         is_long=answer.chars >= LONG_ANSWER,
         is_open=call.status is not Status.OK,
-        has_failed=request.status == "error",
     )
 
 

@@ -129,7 +129,7 @@ def _undisputed(
         told = list(groups.values())
         if None in groups or len(told) != len(calls) or not _in_sequence(calls, told, known):
             continue
-        if any(_is_answered_twice(group, known) for group in told):
+        if not all(_is_story(call, group, known) for call, group in zip(calls, told, strict=True)):
             continue
         if all(set(group) <= set(part[call.call_id]) for call, group in zip(calls, told, strict=True)):
             found |= {call.call_id: group for call, group in zip(calls, told, strict=True)}
@@ -142,11 +142,14 @@ def _unrivalled(known: Candidates, owned: dict[RequestId, CallId], pairs: Pairs)
         return []
     able = claimants(known, owned)
     searched = {call for call, _ in pairs}
-    others = {identity: [call for call in able.get(identity, ()) if call not in searched] for _, identity in pairs}
+    others = {
+        identity: [call for call in able.get(identity, ()) if call not in searched] for _, identity in pairs
+    }
     return [
         (call, identity)
         for call, identity in pairs
-        if not others[identity] or _is_nearer(known.calls[call], others[identity], known.requests[identity], known)
+        if not others[identity]
+        or _is_nearer(known.calls[call], others[identity], known.requests[identity], known)
     ]
 
 
@@ -154,10 +157,16 @@ def _is_nearer(call: CallPrint, others: Iterable[CallId], request: VendorCall, k
     return is_inside(call, request) and not any(is_inside(known.calls[other], request) for other in others)
 
 
-def _is_answered_twice(group: list[RequestId], known: Candidates) -> bool:
-    """Whether one conversation was answered again: then it was asked by two calls, of which one is not known."""
-    answered = [known.requests[identity].prompt for identity in group if known.requests[identity].status == "ok"]
-    return len(set(answered)) < len(answered)
+def _is_story(call: CallPrint, group: list[RequestId], known: Candidates) -> bool:
+    """A failed call's last request failed; another one was answered. One conversation answered twice was asked by two
+    calls, of which one is not known."""
+    requests = [known.requests[identity] for identity in group]
+    answered = [request.prompt for request in requests if request.status == "ok"]
+    if len(set(answered)) < len(answered):
+        return False
+    if call.status is Status.ERROR:
+        return requests[-1].status != "ok"
+    return any(request.status != "error" for request in requests)
 
 
 def _in_sequence(calls: list[CallPrint], told: list[list[RequestId]], known: Candidates) -> bool:

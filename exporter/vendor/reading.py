@@ -26,6 +26,9 @@ RELAYED = "relayed"
 CACHED = "cached"
 """Status of an attempt that a gateway answered from its own cache."""
 
+FROM_RECORD = "counted from the vendor's record of the request"
+"""How the note of a local reading begins that was not counted from Dify's record."""
+
 _NOTHING = Tokens(input=0, output=0)
 _TRUST = tuple(Accuracy)
 """From the surest to the least sure."""
@@ -59,20 +62,53 @@ def vendor_reading(owned: Owned, recorded_messages: int | None = None) -> Vendor
 
 
 def counted_reading(attempts: Sequence[VendorCall]) -> LocalReading | None:
-    """Our own count of the texts that the vendor's records held, for a call whose texts Dify did not keep."""
-    counted = [call.counted for call in attempts if call.counted is not None and not call.is_cache_hit]
-    if not counted or len(counted) < len([call for call in attempts if not call.is_cache_hit]):
+    """Our own count of what the vendor's records held, summed over the requests that the vendor answered; None when one
+    of them was logged without its texts."""
+    counted = [call.counted for call in _answered(attempts)]
+    known = [item for item in counted if item is not None]
+    if not known or len(known) < len(counted):
         return None
-    worst = max(counted, key=lambda item: _TRUST.index(Accuracy(item.accuracy)))
+    worst = max(known, key=lambda item: _TRUST.index(Accuracy(item.accuracy)))
+    errors = [item.error_pct for item in known if item.error_pct is not None]
     return LocalReading(
         tokens=Tokens(
-            input=_whole(item.input for item in counted), output=_whole(item.output for item in counted)
+            input=_whole(item.input for item in known), output=_whole(item.output for item in known)
         ),
         tokenizer=worst.tokenizer,
         accuracy=Accuracy(worst.accuracy),
-        error_pct=worst.error_pct,
-        note="; ".join(filter(None, ("counted from the vendor's record of the request", worst.note))),
+        error_pct=max(errors) if len(errors) == len(known) else None,
+        note="; ".join(filter(None, (FROM_RECORD, worst.note))),
     )
+
+
+def better_local(local: LocalReading | None, attempts: Sequence[VendorCall]) -> LocalReading | None:
+    """The local reading of a call: `local`, the recount of Dify's record, or the count of the vendor's record of the
+    request where that can be trusted more, because the record holds what Dify did not keep.
+
+    Only of a call that was answered once, as the recount is of one request; the note says where a count came from.
+    """
+    counted = counted_reading(attempts)
+    if local is None or counted is None:
+        return local or counted
+    loses = any(
+        new is None and old is not None
+        for new, old in (
+            (counted.tokens.input, local.tokens.input),
+            (counted.tokens.output, local.tokens.output),
+        )
+    )
+    if loses or len(_answered(attempts)) > 1:
+        return local
+    return counted if _doubt(counted) < _doubt(local) else local
+
+
+def _doubt(reading: LocalReading) -> tuple[int, bool]:
+    return _TRUST.index(reading.accuracy), reading.error_pct is None
+
+
+def _answered(attempts: Sequence[VendorCall]) -> list[VendorCall]:
+    """The requests that the vendor worked for: neither refused nor answered by a gateway's cache."""
+    return [call for call in attempts if _billed(call) is not _NOTHING]
 
 
 def relayed(dify: DifyReading | None) -> VendorReading | None:

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from exporter.model import PromptMessage
+from exporter.vendor.definitions import definitions_in
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,14 +34,8 @@ def asked_of(request: object, prompt: Sequence[PromptMessage] | None, *, is_part
     )
 
 
-def _tools(request: Mapping[str, object]) -> int | None:
-    for place in (request, request.get("parameters"), request.get("toolConfig")):
-        if isinstance(place, Mapping):
-            for name in ("tools", "functions"):
-                given = place.get(name)
-                if isinstance(given, list):
-                    return len(given)
-    return None
+def _tools(request: Mapping[str, object]) -> int:
+    return sum(1 for _ in definitions_in(request))
 
 
 def _has_schema(request: Mapping[str, object]) -> bool:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Mapping
 
 from exporter.model import Status
 from exporter.vendor.candidates import CallId, Candidates, RequestId
@@ -10,8 +10,6 @@ from exporter.vendor.evidence import Likeness, compare, is_candidate
 from exporter.vendor.fingerprint import CallPrint
 from exporter.vendor.record import VendorCall
 from exporter.vendor.timing import SLOW_START, fits_in_time, is_inside
-
-Claimants = Mapping[RequestId, Collection[CallId]]
 
 
 def claimants(known: Candidates, owned: Mapping[RequestId, CallId]) -> dict[RequestId, list[CallId]]:
@@ -46,6 +44,22 @@ def belongs_elsewhere(
     return any(other != call_id and is_inside(known.calls[other], request) for other in others)
 
 
+_ENOUGH = 5
+"""Calls with a request inside their time for every one that has its requests outside, before a clock counts as right."""
+
+
+def without_neighbours(known: Candidates) -> None:
+    """By a clock that proves right, take out the pairs outside of their call's time where either side has one inside."""
+    inside = {pair for pair in known.pairs if is_inside(known.calls[pair[0]], known.requests[pair[1]])}
+    if len(inside) in (0, len(known.pairs)):
+        return
+    calls, requests = {call for call, _ in inside}, {request for _, request in inside}
+    right = right_clocks(known, known.pairs, fewest=_ENOUGH)
+    for pair in [pair for pair in known.pairs if pair not in inside and pair[1][0] in right]:
+        if pair[0] in calls or pair[1] in requests:
+            del known.pairs[pair]
+
+
 def without_strangers(known: Candidates) -> None:
     """Take out the pairs whose request lies inside a call that did not end well and can have sent it, while it does not
     lie inside the pair's own call: such calls keep too little to show their side."""
@@ -62,3 +76,20 @@ def without_strangers(known: Candidates) -> None:
     for call_id, identity in list(known.pairs):
         if identity in inside and belongs_elsewhere(call_id, identity, inside[identity], known):
             del known.pairs[call_id, identity]
+
+
+def right_clocks(known: Candidates, pairs: Iterable[tuple[CallId, RequestId]], fewest: int) -> set[str]:
+    """The sources whose requests, by these pairs, lie inside their calls as far as those ended well; `fewest` calls must
+    say so."""
+    seen: dict[str, dict[CallId, bool]] = {}
+    for call_id, identity in pairs:
+        call = known.calls[call_id]
+        if call.status is Status.OK:
+            calls = seen.setdefault(identity[0], {})
+            calls[call_id] = calls.get(call_id, False) or is_inside(call, known.requests[identity])
+    good = {source: sum(calls.values()) for source, calls in seen.items()}
+    return {
+        source
+        for source, count in good.items()
+        if count >= max(fewest, _ENOUGH * (len(seen[source]) - count))
+    }

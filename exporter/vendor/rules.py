@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from exporter.model import Status
 from exporter.vendor.evidence import Likeness, Pair, compare
 from exporter.vendor.fingerprint import CallPrint
 from exporter.vendor.record import VendorCall
@@ -68,10 +69,7 @@ RULES: tuple[Rule, ...] = (
         "prompt+tokens",
         0.95,
         lambda p: (
-            p.prompt is Likeness.EQUAL
-            and p.has_tokens
-            and p.answer is not Likeness.DIFFERENT
-            and _fits(p)
+            p.prompt is Likeness.EQUAL and p.has_tokens and p.answer is not Likeness.DIFFERENT and _fits(p)
         ),
     ),
     Rule(
@@ -94,12 +92,7 @@ RULES: tuple[Rule, ...] = (
     Rule(
         "response_text+tokens",
         0.9,
-        lambda p: (
-            p.answer is Likeness.EQUAL
-            and p.prompt is Likeness.UNKNOWN
-            and p.has_tokens
-            and _fits(p)
-        ),
+        lambda p: p.answer is Likeness.EQUAL and p.prompt is Likeness.UNKNOWN and p.has_tokens and _fits(p),
     ),
     Rule(
         "response_text",
@@ -142,9 +135,9 @@ RULES: tuple[Rule, ...] = (
 def judge(call: CallPrint, request: VendorCall) -> int | None:
     """The place in `RULES` of the strongest rule for this pair, or None when nothing speaks for it.
 
-    Time is not looked at here. A failed request never answered a call that ended well.
+    Time is not looked at here. A failed request answered no call but one that failed.
     """
-    pair = compare(call, request)
-    if pair.has_failed and not pair.is_open:
+    if request.status == "error" and call.status is not Status.ERROR:
         return None
+    pair = compare(call, request)
     return next((place for place, rule in enumerate(RULES) if rule.holds(pair)), None)

@@ -29,7 +29,7 @@ class Pair:
 
 @dataclass(frozen=True, slots=True)
 class TraceRow:
-    """One trace in the list. `difference` is vendor − dify over the calls where both are known, else None."""
+    """One trace in the list. `difference` is vendor − dify over the calls that the vendor speaks of, else None."""
 
     trace_id: str
     started_at: str
@@ -117,7 +117,7 @@ def summary(documents: Sequence[Document]) -> Summary:
     """What these traces add up to."""
     calls = [call for document in documents for call in document["calls"]]
     difference = _difference(calls)
-    both = sum(independent(call) is not None and call["readings"]["dify"] is not None for call in calls)
+    both = sum(call["unexplained"] is not None for call in calls)
     return Summary(
         traces=plural(len(documents), "trace"),
         calls=plural(len(calls), "model call"),
@@ -149,17 +149,16 @@ def _total(values: Iterable[int | None]) -> int | None:
 
 
 def _difference(calls: Sequence[Document]) -> tuple[int, int] | None:
-    """Vendor − dify, over the calls where both are known; None when there is no such call."""
-    sums, is_known = Counter[str](), False
-    for call in calls:
-        vendor, dify = independent(call), call["readings"]["dify"]
-        if vendor is None or dify is None:
-            continue
-        for part in _PARTS:
-            if vendor[part] is not None and dify[part] is not None:
-                sums[part] += vendor[part] - dify[part]
-                is_known = True
-    return (sums["input"], sums["output"]) if is_known else None
+    """Vendor − dify, over the calls that the vendor itself speaks of (where Dify recorded nothing, its 0 counts); None
+    when there is no such call. The findings of a call and its unexplained rest add up to its difference."""
+    judged = [call for call in calls if call["unexplained"] is not None]
+    if not judged:
+        return None
+    given, answered = (
+        sum(call["unexplained"][part] + sum(found[part] for found in call["findings"]) for call in judged)
+        for part in _PARTS
+    )
+    return given, answered
 
 
 def _signed(difference: tuple[int, int] | None) -> Pair | None:

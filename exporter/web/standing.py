@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 import sqlite3
+from collections import Counter
 from collections.abc import Sequence
-from dataclasses import astuple, dataclass
+from dataclasses import dataclass
 
 from exporter.model import Micros
 from exporter.problems import is_silent
-from exporter.state import evidence, health, outbox, records
+from exporter.state import evidence, health, outbox, records, standings
 from exporter.state.health import Delivery, Job
 from exporter.state.outbox import Backlog
 from exporter.web.readiness import Readiness
 from exporter.web.words import age, ago, number, size
 
+_DAY = 86_400 * 1_000_000
+_STANDINGS = (
+    standings.MATCHED, standings.HIDDEN, standings.UNRECORDED, standings.FOREIGN, standings.COPY,
+)  # fmt: skip
 _SHOWN = 100
 
 
@@ -69,12 +74,16 @@ class JobView:
 
 @dataclass(frozen=True, slots=True)
 class EvidenceView:
-    """One source of vendor evidence."""
+    """One source of vendor evidence, and what became of the requests of the last day."""
 
     source: str
     requests: str
-    matched: str
     refused: str
+    matched: str
+    hidden: str
+    unrecorded: str
+    foreign: str
+    copy: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,11 +119,23 @@ def standing(
         ),
         dead=tuple(DeadLetter(*row) for row in outbox.dead(connection, _SHOWN)),
         set_aside=tuple(SetAside(ref.kind.value, ref.id, reason) for ref, reason in aside),
-        evidence=tuple(
-            EvidenceView(source, *(number(count) for count in astuple(counts)))
-            for source, counts in sorted(evidence.counts(connection).items())
-        ),
+        evidence=_evidence(connection, now),
         jobs=tuple(_job(job, now) for _, job in sorted(health.jobs(connection).items())),
+    )
+
+
+def _evidence(connection: sqlite3.Connection, now: Micros) -> tuple[EvidenceView, ...]:
+    counted: Counter[tuple[str, str]] = Counter()
+    for group in standings.groups(connection, since=now - _DAY):
+        counted[group.source, group.standing] += group.requests
+    return tuple(
+        EvidenceView(
+            source,
+            number(counts.requests),
+            number(counts.refused),
+            *(number(counted[source, standing]) for standing in _STANDINGS),
+        )
+        for source, counts in sorted(evidence.counts(connection).items())
     )
 
 

@@ -18,6 +18,7 @@ from exporter import config
 DOCS = Path(__file__).parents[2] / "docs"
 LISTS: dict[str, type[BaseModel]] = {
     "vendor": config.VendorSettings,
+    "models": config.ModelSettings,
     "destinations": config.DestinationSettings,
 }
 ROW = re.compile(r"^\| `([a-z_.\[\]]+)` \| (.+?) \| (.+) \|$", re.MULTILINE)

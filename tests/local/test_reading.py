@@ -5,6 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 from collections.abc import Callable
+from importlib.util import find_spec
 
 import pytest
 from hypothesis import given, settings
@@ -117,11 +118,11 @@ def test_shown_reasoning_is_counted_once_whether_apart_or_in_the_answer(make_cal
     assert apart is not None
     assert inside is not None
     assert hidden is not None
-    thought_tokens = count("o200k_base", thought).tokens
+    thought_tokens = count("deepseek_v3", thought).tokens
     assert apart.tokens.reasoning == inside.tokens.reasoning == thought_tokens
-    assert apart.tokens.output == thought_tokens + count("o200k_base", "Scattering.").tokens
-    assert inside.tokens.output == count("o200k_base", f"<think>\n{thought}\n</think>Scattering.").tokens
-    assert apart.accuracy is inside.accuracy is Accuracy.APPROXIMATE
+    assert apart.tokens.output == thought_tokens + count("deepseek_v3", "Scattering.").tokens
+    assert inside.tokens.output == count("deepseek_v3", f"<think>\n{thought}\n</think>Scattering.").tokens
+    assert apart.accuracy is inside.accuracy is Accuracy.TEMPLATE
     assert hidden.accuracy is Accuracy.LOWER_BOUND
 
 
@@ -134,7 +135,8 @@ def test_claude_that_was_asked_to_think_is_a_lower_bound(make_call: MakeCall) ->
     )
     assert silent is not None
     assert asked is not None
-    assert (silent.accuracy, asked.accuracy) == (Accuracy.APPROXIMATE, Accuracy.LOWER_BOUND)
+    assert silent.accuracy in (Accuracy.NEAR, Accuracy.APPROXIMATE)
+    assert asked.accuracy is Accuracy.LOWER_BOUND
 
 
 def test_function_calls_count_and_lower_the_trust(make_call: MakeCall) -> None:
@@ -179,19 +181,21 @@ def test_a_completion_mode_model_has_no_frame_though_chat_models_in_completion_a
     assert (plain.tokens.input, framed.tokens.input) == (1, 8)
 
 
-def test_a_stand_in_vocabulary_is_named_with_its_factor(make_call: MakeCall) -> None:
+def test_a_claude_is_counted_by_what_is_installed_and_named_so(make_call: MakeCall) -> None:
     reading = read_local(make_call(model="claude-sonnet-4-5", prompt=SUPPORT))
     assert reading is not None
-    assert reading.tokenizer == "cl100k_base x 1.08"
-    assert (reading.accuracy, reading.error_pct) == (Accuracy.APPROXIMATE, 25.0)
+    if find_spec("ctok"):
+        assert (reading.tokenizer, reading.accuracy) == ("claude_v3", Accuracy.NEAR)
+    else:
+        assert (reading.tokenizer, reading.accuracy) == ("claude2 x 1.03", Accuracy.APPROXIMATE)
 
 
 def test_a_model_that_nobody_can_recount_says_why(make_call: MakeCall) -> None:
-    reading = read_local(make_call(model="grok-4"))
+    reading = read_local(make_call(model="gpt-4o-transcribe"))
     assert reading is not None
     assert reading.tokens == Tokens()
     assert reading.accuracy is Accuracy.NONE
-    assert "hidden prompts" in (reading.note or "")
+    assert "billed by media" in (reading.note or "")
 
 
 def test_a_broken_tokenizer_gives_a_reading_that_says_so() -> None:
@@ -237,7 +241,22 @@ messages = st.builds(
     answer=st.one_of(st.none(), any_text),
     reasoning=st.one_of(st.none(), any_text),
     model=st.one_of(
-        st.none(), any_text, st.sampled_from(["gpt-4o", "o3", "claude-3-opus", "grok-4", "gpt-oss-20b"])
+        st.none(),
+        any_text,
+        st.sampled_from(
+            [
+                "gpt-4o",
+                "o3",
+                "claude-3-opus",
+                "gpt-4o-tts",
+                "gpt-oss-20b",
+                "qwen2.5-7b",
+                "mistral-7b",
+                "gemma-3",
+                "kimi-k2",
+                "llama-2",
+            ]
+        ),
     ),
     status=st.sampled_from(Status),
     kind=st.sampled_from(["chat", "completion", "embedding", "rerank", "hidden:title"]),

@@ -6,25 +6,17 @@ import subprocess
 import sys
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from unicodedata import normalize
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from exporter.local import bpe, vocabulary
-from exporter.local.vocabulary import Count, CountFailed, count
+from exporter.local.vocabulary import LOADERS, Count, CountFailed, count, missing
 
-VOCABULARIES = sorted(bpe.PATTERNS)
-
-
-@pytest.mark.parametrize("name", VOCABULARIES)
-def test_every_text_of_the_truth_set_is_counted_exactly(
-    name: str, texts: dict[str, str], true_counts: list[tuple[str, str, int]]
-) -> None:
-    truth = {text_id: tokens for text_id, family, tokens in true_counts if family == name}
-    counted = {text_id: count(name, texts[text_id]).tokens for text_id in truth}
-    assert len(truth) == 203
-    assert counted == truth
+VOCABULARIES = sorted(name for name in LOADERS if missing(name) is None)
+FAST = [name for name in VOCABULARIES if not name.startswith("claude_")]
 
 
 @pytest.mark.parametrize(
@@ -50,17 +42,41 @@ def test_a_pair_of_surrogates_counts_like_the_character_it_spells(name: str) -> 
 
 @pytest.mark.parametrize("name", VOCABULARIES)
 def test_nul_bytes_are_counted(name: str) -> None:
-    one = count(name, "\0").tokens
-    assert one >= 1
-    assert count(name, "a\0b").tokens == count(name, "a").tokens + one + count(name, "b").tokens
+    assert count(name, "a\0b").tokens >= count(name, "ab").tokens
+    assert count(name, "\0" * 1000).tokens >= 1
+
+
+@pytest.mark.parametrize("name", FAST)
+def test_two_million_spaces_do_not_break_the_tokenizer(name: str) -> None:
+    counted = count(name, " " * 2_000_000)
+    assert not counted.sampled
+    assert 0 < counted.tokens <= 2_000_000 * 1.05
+
+
+def test_the_longest_run_of_spaces_that_is_one_token_is_the_vocabularys() -> None:
+    for name, per_token in {"r50k_base": 1, "cl100k_base": 80, "o200k_base": 128}.items():
+        counted = count(name, " " * 2_000_000).tokens
+        assert 2_000_000 / per_token <= counted <= 2_000_000 / per_token * 1.05 + 64
 
 
 @pytest.mark.parametrize("name", VOCABULARIES)
-def test_two_million_spaces_do_not_break_the_tokenizer(name: str) -> None:
-    per_token = {"r50k_base": 1, "cl100k_base": 80, "o200k_base": 128}
-    counted = count(name, " " * 2_000_000)
+@pytest.mark.parametrize(
+    "text",
+    [
+        pytest.param(" " * 200_000 + "x", id="spaces"),
+        pytest.param("e" + "\u0301" * 200_000, id="combining marks"),
+        pytest.param("\n" * 200_000, id="line breaks"),
+        pytest.param("a" * 200_000, id="one letter"),
+        pytest.param("<|endoftext|><|im_start|>[INST]</s><think>" * 5_000, id="special look-alikes"),
+        pytest.param("\ud800" * 100_000, id="lone surrogates"),
+        pytest.param("\U0001f468\u200d\U0001f469\u200d\U0001f467" * 40_000, id="joined emoji"),
+    ],
+)
+def test_hostile_text_is_counted_by_every_tokenizer(name: str, text: str) -> None:
+    counted = count(name, text)
+    repaired = text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
     assert not counted.sampled
-    assert 0 < counted.tokens <= 2_000_000 / per_token[name] * 1.05 + 16
+    assert 0 < counted.tokens <= len(repaired.encode()) + len(text) // vocabulary.SLICE_CHARS + 1
 
 
 def test_empty_text_has_no_tokens() -> None:
@@ -75,50 +91,89 @@ def test_a_text_longer_than_one_slice_is_counted_as_the_whole(texts: dict[str, s
     assert count("o200k_base", line * lines) == Count(per_line * lines)
 
 
-def test_a_very_long_text_is_sampled_and_says_so() -> None:
+@pytest.mark.parametrize("name", VOCABULARIES)
+def test_a_very_long_text_is_sampled_and_says_so(name: str) -> None:
     line = "The quick brown fox jumps over the lazy dog.\n"
-    lines = 2 * vocabulary.EXACT_CHARS // len(line)
-    counted = count("o200k_base", line * lines)
+    longest = (vocabulary.FAST if name in FAST else vocabulary.SLOW).exact_chars
+    lines = 2 * longest // len(line)
+    counted = count(name, line * lines)
+    per_line = (count(name, line * 101).tokens - count(name, line).tokens) / 100
     assert counted.sampled
-    assert counted.tokens == pytest.approx(count("o200k_base", line).tokens * lines, rel=0.01)
+    assert counted.tokens == pytest.approx(per_line * lines, rel=0.01)
 
 
-def test_fifty_megabytes_take_bounded_memory() -> None:
+@pytest.mark.parametrize("name", VOCABULARIES)
+def test_fifty_megabytes_take_bounded_memory(name: str) -> None:
     """The text itself is 50 MB; counting it may add some tens of MB, not a multiple of the text."""
     program = (
-        "import resource\n"
+        "import resource, sys\n"
         "from exporter.local.vocabulary import count\n"
-        "count('o200k_base', 'warm up')\n"
+        "peak = lambda: resource.getrusage(resource.RUSAGE_SELF).ru_maxrss\n"
+        "count(sys.argv[1], 'warm up ' * 10_000)\n"
         "text = ''.join(f'line {i} of a very long log file\\n' for i in range(1_600_000))\n"
         "assert len(text) > 50_000_000\n"
-        "before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss\n"
-        "assert count('o200k_base', text).sampled\n"
-        "print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before)\n"
+        "before = peak()\n"
+        "assert count(sys.argv[1], text).sampled\n"
+        "print(peak() - before)\n"
     )
-    grown_kib = int(_run(program))
-    assert grown_kib < 40 * 1024
+    grown_kib = int(_run(program, name))
+    assert grown_kib < 60 * 1024
 
 
-def test_nothing_touches_the_network() -> None:
-    """Sockets are forbidden in a fresh process; every vocabulary still loads and counts."""
+@pytest.mark.parametrize("name", ["o200k_base", "qwen", "gemma4"])
+def test_endless_words_do_not_fill_the_memory(name: str) -> None:
+    """splintr remembers the pieces it has seen, however long; 48 million letters without a space would take 150 MB."""
     program = (
-        "import sys\n"
-        "def forbid(event, args):\n"
-        "    if event.startswith('socket.'):\n"
-        "        raise RuntimeError('a socket was used: ' + event)\n"
-        "sys.addaudithook(forbid)\n"
-        "from exporter.local.vocabulary import LOADERS, count\n"
-        "print(*(count(name, 'Hello world').tokens for name in sorted(LOADERS)))\n"
+        "import random, resource, sys\n"
+        "from exporter.local.vocabulary import count\n"
+        "peak = lambda: resource.getrusage(resource.RUSAGE_SELF).ru_maxrss\n"
+        "letters = (b'abcdefghijklmnopqrstuvwxyz' * 10)[:256]\n"
+        "word = lambda: random.randbytes(4_000_000).translate(letters).decode()\n"
+        "for _ in range(4): count(sys.argv[1], word())\n"
+        "before = peak()\n"
+        "for _ in range(8): count(sys.argv[1], word())\n"
+        "print(peak() - before)\n"
     )
-    assert _run(program).split() == ["2"] * len(vocabulary.LOADERS)
+    assert int(_run(program, name)) < 25 * 1024
 
 
-def test_threads_agree_with_one_thread(
-    texts: dict[str, str], true_counts: list[tuple[str, str, int]]
-) -> None:
+def test_threads_agree_with_one_thread(texts: dict[str, str]) -> None:
+    asked = [(name, text) for name in ("o200k_base", "qwen", "gemma3", "claude2") for text in texts.values()]
+    alone = [count(*pair).tokens for pair in asked]
     with ThreadPoolExecutor(8) as pool:
-        counted = list(pool.map(lambda row: count(row[1], texts[row[0]]).tokens, true_counts * 3))
-    assert counted == [tokens for _, _, tokens in true_counts * 3]
+        assert list(pool.map(lambda pair: count(*pair).tokens, asked * 3)) == alone * 3
+
+
+def test_a_repeated_text_is_counted_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    counted: list[int] = []
+
+    def load() -> Callable[[str], int]:
+        def counting(text: str) -> int:
+            counted.append(len(text))
+            return len(text)
+
+        return counting
+
+    monkeypatch.setitem(vocabulary.LOADERS, "watched", load)
+    prompt = "You are a careful assistant. " * 100
+    assert {count("watched", prompt).tokens for _ in range(20)} == {len(prompt)}
+    assert counted == [len(prompt)]
+
+
+def test_remembered_counts_stay_within_their_bytes() -> None:
+    """Each entry is measured as Python accounts for it; twice as many texts as fit take no more memory than those."""
+    program = (
+        "import tracemalloc\n"
+        "from exporter.local import vocabulary\n"
+        "vocabulary.LOADERS['characters'] = lambda: len\n"
+        "tracemalloc.start()\n"
+        "before = tracemalloc.get_traced_memory()[0]\n"
+        "for i in range(2 * vocabulary.REMEMBERED_BYTES // 320):\n"
+        "    vocabulary.count('characters', f'{i:09}' * 1000)\n"
+        "print(tracemalloc.get_traced_memory()[0] - before, vocabulary.REMEMBERED_BYTES)\n"
+    )
+    taken, allowed = map(int, _run(program).split())
+    assert allowed / 2 < taken <= allowed
 
 
 def test_a_vocabulary_is_loaded_once_though_many_threads_ask(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -161,20 +216,22 @@ def test_an_unknown_vocabulary_is_a_failed_count() -> None:
 
 @given(
     text=st.text(alphabet=st.characters(exclude_categories=()), max_size=400),
-    name=st.sampled_from(VOCABULARIES),
+    name=st.sampled_from(FAST),
 )
-@settings(max_examples=200, deadline=None)
-def test_any_string_has_between_no_tokens_and_one_per_byte(text: str, name: str) -> None:
+@settings(max_examples=300, deadline=None)
+def test_any_string_has_no_more_tokens_than_bytes(text: str, name: str) -> None:
+    """The space that sentencepiece puts in front is one more; NFKC of Claude 2 makes up to 18 letters of one."""
     counted = count(name, text)
     repaired = text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
+    composed = normalize("NFKC", repaired) if name == "claude2" else repaired
     assert (counted.tokens > 0) == bool(text)
-    assert counted.tokens <= len(repaired.encode())
+    assert counted.tokens <= len(composed.encode()) + 1
     assert count(name, text) == counted
 
 
-def _run(program: str) -> str:
+def _run(program: str, *arguments: str) -> str:
     done = subprocess.run(
-        [sys.executable, "-c", program], capture_output=True, text=True, timeout=120, check=False
+        [sys.executable, "-c", program, *arguments], capture_output=True, text=True, timeout=120, check=False
     )
     assert done.returncode == 0, done.stderr
     return done.stdout

@@ -130,11 +130,12 @@ def test_stream_that_ends_with_an_error_is_recorded_as_error(tmp_path: Path) -> 
     assert found[0]["http_status"] == 200
 
 
-def test_answer_without_usage_makes_no_record_and_is_counted(tmp_path: Path) -> None:
+def test_answer_without_usage_is_recorded_and_says_that_its_usage_is_unknown(tmp_path: Path) -> None:
     line = next(line for line in _lines(LINES) if line["fault"] == "no_usage")
-    found, health = _recorded(tmp_path, [line], 0)
-    assert not found
-    assert health["lost"]["without_usage"] == 1
+    found, _ = _recorded(tmp_path, [line], 1)
+    assert found[0]["status"] == "ok"
+    assert found[0]["usage_unknown"] is True
+    assert parse(found[0], "recorder").tokens is None
 
 
 BODY = json.dumps(

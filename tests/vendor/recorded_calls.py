@@ -224,7 +224,9 @@ def owners(found: list[Trace], told: list[TruthRow], log: dict[str, dict[str, An
             traces += [*unnamed, *(trace for trace in found if KILLED_TOO in record_ids(trace))]
         able = [call for trace in traces for call in trace.calls if _can_have_sent(trace, call, line)]
         if able:
-            sent[identity] = min(able, key=lambda call: (_answered_else(call, line), _outside(call, line))).call_id
+            sent[identity] = min(
+                able, key=lambda call: (_answered_else(call, line), _outside(call, line))
+            ).call_id
     return sent
 
 

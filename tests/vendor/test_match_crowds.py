@@ -99,7 +99,9 @@ def test_one_user_s_many_requests_find_their_calls_by_their_words() -> None:
         calls.append(call(n, n / 20, prompt=prompt, answer=answer))
         requests.append(request(n, 0.1 + n / 20, prompt=prompt, answer=answer))
     found = match(calls, requests)
-    assert {name: one.attempts[0].id for name, one in found.items()} == {f"c{n}": f"r{n}" for n in range(many)}
+    assert {name: one.attempts[0].id for name, one in found.items()} == {
+        f"c{n}": f"r{n}" for n in range(many)
+    }
 
 
 def test_failures_of_one_user_without_words_are_given_to_nobody_when_there_are_so_many() -> None:

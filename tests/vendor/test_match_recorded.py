@@ -150,7 +150,9 @@ def test_readings_add_up_to_what_each_row_says_was_billed(recording: Recording) 
         ):
             continue
         readings = [
-            vendor_reading(Owned(recording.found[c.call_id])) for c in trace.calls if c.call_id in recording.found
+            vendor_reading(Owned(recording.found[c.call_id]))
+            for c in trace.calls
+            if c.call_id in recording.found
         ]
         sums = (sum(r.tokens.input or 0 for r in readings), sum(r.tokens.output or 0 for r in readings))
         assert sums == rows[0].billed, rows[0].text
@@ -210,7 +212,9 @@ def given_by(recording: Recording, change: Change) -> tuple[dict[str, str], set[
     changed = [change(canonical(line)) for line in recording.log.values()]
     evidence = [parse(record, "gw") for record in changed if record]
     found = match(list(recording.prints.values()), evidence)
-    return {attempt.id: name for name, one in found.items() for attempt in one.attempts}, {e.id for e in evidence}
+    return {attempt.id: name for name, one in found.items() for attempt in one.attempts}, {
+        e.id for e in evidence
+    }
 
 
 ANSWER = ("response_text", "tool_calls")

@@ -84,7 +84,9 @@ def test_readings_add_up_to_what_the_vendor_billed_for_each_row(part: dict[str, 
         calls = [
             item for trace in part["traces"] if set(trace["ids"]) & set(row["ids"]) for item in trace["calls"]
         ]
-        readings = [vendor_reading(Owned(found[item["call_id"]])) for item in calls if item["call_id"] in found]
+        readings = [
+            vendor_reading(Owned(found[item["call_id"]])) for item in calls if item["call_id"] in found
+        ]
         if calls:
             compared += 1
             sums = (sum(r.tokens.input or 0 for r in readings), sum(r.tokens.output or 0 for r in readings))

@@ -57,7 +57,7 @@ def test_what_failed_for_a_failed_node_is_no_first_try_of_the_next_node() -> Non
 def test_two_answers_to_one_conversation_are_not_both_the_failed_call_s() -> None:
     failed = call("a", 0.0, 2.0, Status.ERROR)
     requests = [request("r1", 0.1), request("r2", 0.9), request("f", 1.5, 0.01, "error")]
-    assert matched([failed], requests) == {}
+    assert matched([failed], requests) == {"a": ["f"]}
 
 
 def test_another_user_s_equal_words_and_answer_are_given_only_to_who_has_no_request_of_his_own() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Sequence
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -25,15 +26,19 @@ BARE = ("request", "response_text", "tool_calls")
 Sides = tuple[list[CallPrint], list[VendorCall]]
 
 
-def by_slices(calls: Sequence[CallPrint], requests: Sequence[VendorCall], borders: Sequence[int]) -> dict[str, Match]:
+def by_slices(
+    calls: Sequence[CallPrint], requests: Sequence[VendorCall], borders: Sequence[int]
+) -> dict[str, Match]:
     """Every call as its own slice decides it, with no more around the slice than `PADDING`."""
     found: dict[str, Match] = {}
     edges = [-(10**18), *sorted(set(borders)), 10**18]
-    for since, until in zip(edges, edges[1:], strict=False):
+    for since, until in pairwise(edges):
         inner = {call.call_id for call in calls if since <= call.started_at < until}
         if not inner:
             continue
-        near = [call for call in calls if call.ended_at >= since - PADDING and call.started_at <= until + PADDING]
+        near = [
+            call for call in calls if call.ended_at >= since - PADDING and call.started_at <= until + PADDING
+        ]
         first = min([since, *(call.started_at for call in near)]) - PADDING
         last = max([until, *(call.ended_at for call in near)]) + PADDING
         some = match(near, [request for request in requests if first <= request.start <= last])
@@ -122,7 +127,13 @@ def some_requests(chance: random.Random, call: CallPrint, has_texts: bool) -> li
     ended = max(begun + 2, call.ended_at - 1000)
     tokens = Tokens(20 + word, 5)
     done = VendorCall(
-        id=f"{call.call_id}r", started_at=begun + 2, ended_at=ended, status="ok", tokens=tokens, answer=answer, **known
+        id=f"{call.call_id}r",
+        started_at=begun + 2,
+        ended_at=ended,
+        status="ok",
+        tokens=tokens,
+        answer=answer,
+        **known,
     )
     return [*failed, done]
 

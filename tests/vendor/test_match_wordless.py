@@ -183,6 +183,19 @@ def test_requests_of_one_group_belong_to_one_call() -> None:
     assert given == {"a": ["f", "r1"], "b": ["r2"]}
 
 
+def test_a_group_that_lasts_a_whole_session_does_not_gather_its_failures() -> None:
+    node = failed_node("n", 1.2, user="franz")
+    session = {"group": "session", "user": None}
+    given = matched([call("a"), node], [request("r", **session), failed("f", 1.3, **session)])
+    assert given == {"a": ["r"]}
+
+
+def test_a_group_goes_only_where_all_of_it_can_have_come_from() -> None:
+    nodes = [failed_node("n1", 0.0, 1.0), failed_node("n2", 3.5, 1.0)]
+    both = [failed("f1", 0.5, group="g"), failed("f2", 2.4, group="g")]
+    assert matched(nodes, both) == {"n1": ["f1", "f2"]}
+
+
 def test_a_group_that_two_calls_share_tells_nothing() -> None:
     calls = [call("a", lasts=2.0), call("b", 0.1, 2.0, recorded=recorded(33, 12))]
     first, second = request("r1", 0.8, group="g"), request("r2", 1.2, usage=usage(33, 12), group="g")
@@ -236,7 +249,9 @@ def test_requests_that_ran_side_by_side_are_not_one_call_s() -> None:
 
 def agent(given: int | None, written: int | None, total: int, rounds: int) -> Call:
     known = Recorded(Tokens(given, written), "node.outputs.usage", total)
-    return call("n", lasts=3.0, prompt=None, query="Which day?", recorded=known, note=f"agent_rounds:{rounds}")
+    return call(
+        "n", lasts=3.0, prompt=None, query="Which day?", recorded=known, note=f"agent_rounds:{rounds}"
+    )
 
 
 def test_rounds_that_add_up_to_an_agent_node_s_numbers_are_its_own() -> None:

@@ -131,13 +131,12 @@ def test_sums_name_the_calls_they_leave_out(store: Store, serve: Serve) -> None:
     assert "+3 in 0 out" in row, "the difference is over the one call that both counted"
 
 
-def test_a_call_that_dify_did_not_record_has_no_difference(store: Store, serve: Serve) -> None:
-    keep(store, build_trace(1, calls=[{"dify": None}], verdict=Verdict.UNVERIFIED))
+def test_of_a_call_that_dify_did_not_record_the_whole_is_the_difference(store: Store, serve: Serve) -> None:
+    keep(store, build_trace(1, calls=[{"dify": None}], verdict=Verdict.UNEXPLAINED))
     site = serve()
-    assert "unverified 1 – 12 → 7 12 → 7 –" in read(site, "/").text
+    assert "unexplained 1 – 12 → 7 12 → 7 +12 in +7 out" in read(site, "/").text
     text = read(site, f"/traces/{trace_id(1)}").text
     assert "Dify recorded no tokens for this call" in text
-    assert "Vendor − Dify not known" in text
 
 
 def test_unknown_is_a_dash_and_zero_is_zero(store: Store, serve: Serve) -> None:

@@ -90,8 +90,20 @@ def build_call(
         else None,
         verdict,
         findings,
-        0 if vendor and dify and independent else None,
-        0 if vendor and dify and independent else None,
+        *_rest(dify, vendor if independent else None, findings),
+    )
+
+
+def _rest(
+    dify: tuple[int, int] | None, vendor: tuple[int, int] | None, findings: tuple[Finding, ...]
+) -> tuple[int | None, int | None]:
+    """What no finding explains; None without the vendor's number."""
+    if vendor is None:
+        return None, None
+    recorded = dify or (0, 0)
+    return (
+        vendor[0] - recorded[0] - sum(item.input for item in findings),
+        vendor[1] - recorded[1] - sum(item.output for item in findings),
     )
 
 

@@ -1,0 +1,118 @@
+"""The operator's own word on which model counts how: rules that win over the table of known names.
+
+Pure apart from `use`, which puts the rules of the settings in force for the whole process, once, at start.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+from fnmatch import fnmatchcase
+
+from exporter.local import chat, table
+from exporter.local.family import Family
+from exporter.model import Accuracy
+
+CHOSEN = "chosen in the settings"
+
+TOKENIZERS = {
+    "OpenAiTokenizer": ("gpt-4o", ("gpt", "o-", "text-embedding", "openai")),
+    "AnthropicTokenizer": ("claude-4.8", ("claude",)),
+    "GeminiTokenizer": ("gemini-2.5", ("gemini", "gemma")),
+    "Llama3Tokenizer": ("llama-3", ("llama-3",)),
+    "MistralTokenizer": ("mistral", ("mistral", "magistral")),
+    "QwenTokenizer": ("qwen-3", ("qwen", "qwq")),
+}
+"""The names in Dify's list of tokenizers → the family meant, unless the model's own name tells another one of the same
+maker (its families' names begin so)."""
+
+TEMPLATES = {
+    name.lower(): value
+    for name, value in vars(chat).items()
+    if name.isupper() and isinstance(value, chat.Template)
+}
+"""Every known chat format by its name."""
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """Models whose name matches the glob (case does not matter) are of this family, or counted with this tokenizer (one
+    of `TOKENIZERS`, or the name of a vocabulary), in this chat format. What is None stays as the name tells it."""
+
+    match: str
+    family: str | None = None
+    tokenizer: str | None = None
+    template: str | None = None
+    note: str | None = None
+
+
+Mapping = tuple[Rule, ...]
+
+
+def use(rules: Iterable[Rule]) -> None:
+    """Put these rules in force. They are those of the settings, which do not change while a process runs."""
+    global _in_force
+    _in_force = tuple(rules)
+
+
+def in_force() -> Mapping:
+    """The rules that `use` was given last; none at first."""
+    return _in_force
+
+
+def problem(rule: Rule) -> str | None:
+    """Why a rule cannot work, or None."""
+    if not rule.match:
+        return "match is empty; * means every model"
+    if rule.family and rule.tokenizer:
+        return "family and tokenizer exclude each other"
+    if not (rule.family or rule.tokenizer or rule.template):
+        return "one of family, tokenizer and template is needed"
+    for what, given, known in (
+        ("family", rule.family, (*table.BY_NAME,)),
+        ("tokenizer", rule.tokenizer, (*TOKENIZERS, *_BY_VOCABULARY)),
+        ("template", rule.template, (*TEMPLATES,)),
+    ):
+        if given and given not in known:
+            return f"{what} {given!r} is none of {', '.join(sorted(known))}"
+    return None
+
+
+def rule_for(mapping: Mapping, model: str) -> Rule | None:
+    """The first rule that matches the name as Dify writes it."""
+    name = model.strip().lower()
+    return next((rule for rule in mapping if fnmatchcase(name, rule.match.strip().lower())), None)
+
+
+def applied(rule: Rule, told_by_name: Family) -> Family:
+    """The family that a rule makes of a model whose name tells `told_by_name`."""
+    found = _chosen(rule, told_by_name)
+    if rule.template and TEMPLATES[rule.template] != found.template:
+        template = TEMPLATES[rule.template]
+        stand_in = found.stand_in and replace(found.stand_in, template=template)
+        found = replace(found, template=template, stand_in=stand_in)
+    return found.noted(f"{CHOSEN}: {rule.note}" if rule.note else CHOSEN)
+
+
+def _chosen(rule: Rule, told_by_name: Family) -> Family:
+    if rule.family:
+        return table.BY_NAME[rule.family]
+    if rule.tokenizer in TOKENIZERS:
+        usual, of_maker = TOKENIZERS[rule.tokenizer]
+        return told_by_name if told_by_name.name.startswith(of_maker) else table.BY_NAME[usual]
+    if rule.tokenizer:
+        return _BY_VOCABULARY[rule.tokenizer]
+    return told_by_name
+
+
+def _by_vocabulary() -> dict[str, Family]:
+    """The first family that has each vocabulary as its own."""
+    found: dict[str, Family] = {}
+    for family in table.BY_NAME.values():
+        if family.vocabulary and family.accuracy is not Accuracy.APPROXIMATE:
+            found.setdefault(family.vocabulary, family)
+    return found
+
+
+_BY_VOCABULARY = _by_vocabulary()
+_in_force: Mapping = ()
