@@ -121,7 +121,8 @@ class DifyReading:
 
 @dataclass(frozen=True, slots=True)
 class LocalReading:
-    """The `local` reading: our recount. `error_pct` is the stated error of the input count in percent."""
+    """The `local` reading: our recount. `error_pct` is the stated error of the input count in percent. `is_of_request`: it
+    was made of the request that the vendor's evidence held whole, not of what Dify kept of it."""
 
     tokens: Tokens
     tokenizer: str
@@ -129,6 +130,7 @@ class LocalReading:
     error_pct: float | None = None
     note: str | None = None
     cost: Money | None = None
+    is_of_request: bool = False
 
 
 @dataclass(frozen=True, slots=True)

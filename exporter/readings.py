@@ -16,7 +16,7 @@ from exporter.vendor.hidden import steps
 from exporter.vendor.hidden.attach import Attached
 from exporter.vendor.hidden.traces import TracePrint, fingerprint_trace
 from exporter.vendor.match import Match
-from exporter.vendor.reading import Owned, counted_reading, relayed, vendor_reading
+from exporter.vendor.reading import Owned, better_local, relayed, vendor_reading
 from exporter.vendor.record import VendorCall
 
 _ENDED = {"ok": Status.OK, "error": Status.ERROR, "aborted": Status.STOPPED}
@@ -118,7 +118,7 @@ def _assess(
     vendor = None
     if owned is not None:
         vendor = vendor_reading(owned, len(call.prompt) if call.prompt else None)
-        local = local or counted_reading(owned.match.attempts)
+        local = better_local(local, owned.match.attempts)
     if vendor is None and relays(call.provider, call.model):
         vendor = relayed(dify)
     return assess(

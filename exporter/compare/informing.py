@@ -93,6 +93,8 @@ def _not_in_recount(case: Case) -> Finding | None:
     billed_once = sum(1 for item in case.vendor.attempts if item.tokens.total) == 1
     if attempt is None or not billed_once or local is None or local.accuracy is Accuracy.NONE:
         return None
+    if local.is_of_request:
+        return None
     if local.tokens.input is None or attempt.tokens.input is None:
         return None
     gap, parts = attempt.tokens.input - local.tokens.input, list(_uncounted(case, attempt))

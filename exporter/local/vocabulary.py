@@ -58,7 +58,7 @@ _SAMPLED_SHARE = 4
 """The samples together are this part of what would be counted exactly."""
 
 REMEMBERED_BYTES = 4 * 2**20
-_ENTRY_BYTES = 320
+_ENTRY_BYTES = 336
 """What one remembered count takes, tuple, digest and number included (measured; a test watches it)."""
 
 

@@ -92,7 +92,7 @@ def _is_forced(request: Mapping[str, Any]) -> bool:
 
 def _tool(item: object, room: int) -> Tool | None:
     """One definition, or None for a vendor's own tool (which has no parameters of its own) and for what is too large."""
-    if not isinstance(item, Mapping):
+    if not isinstance(item, Mapping) or room <= 0:
         return None
     inner = _first(item, "function", "toolSpec")
     function = inner if isinstance(inner, Mapping) else item

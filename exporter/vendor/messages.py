@@ -59,6 +59,7 @@ def _messages(item: Mapping[str, Any]) -> Iterator[PromptMessage]:
             tool_calls=asked,
             media=sum(1 for part in others if _is_media(part)),
             tool_call_id=given if isinstance(given, str) else None,
+            name=_name(item, role),
         )
     for part in results:
         inside = part.get("toolResult")
@@ -66,6 +67,12 @@ def _messages(item: Mapping[str, Any]) -> Iterator[PromptMessage]:
         identity = part.get("tool_use_id") or part.get("call_id") or part.get("toolUseId")
         text = _text(part.get("content", part.get("output")))
         yield PromptMessage("tool", text, tool_call_id=identity if isinstance(identity, str) else None)
+
+
+def _name(item: Mapping[str, Any], role: object) -> str | None:
+    """The name of a participant; that of a tool's answer is not part of the prompt."""
+    name = item.get("name")
+    return name if isinstance(name, str) and name and role not in ("tool", "function") else None
 
 
 def _is_result(part: Mapping[str, Any]) -> bool:

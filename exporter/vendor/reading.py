@@ -78,6 +78,7 @@ def counted_reading(attempts: Sequence[VendorCall]) -> LocalReading | None:
         accuracy=Accuracy(worst.accuracy),
         error_pct=max(errors) if len(errors) == len(known) else None,
         note="; ".join(filter(None, (FROM_RECORD, worst.note))),
+        is_of_request=True,
     )
 
 

@@ -9,7 +9,7 @@ import pytest
 
 from exporter.model import DifyKind, DifyReading, Money, Tokens
 from exporter.vendor.match import Match
-from exporter.vendor.reading import relayed, vendor_reading
+from exporter.vendor.reading import Owned, relayed, vendor_reading
 from exporter.vendor.record import VendorCall, parse
 
 USD = {"currency": "USD"}
@@ -28,7 +28,7 @@ def attempt(name: str, **changes: Any) -> VendorCall:
 
 
 def reading(*attempts: VendorCall) -> Any:
-    return vendor_reading(Match(attempts, "response_text+prompt", 0.99))
+    return vendor_reading(Owned(Match(attempts, "response_text+prompt", 0.99)))
 
 
 def test_all_billed_attempts_are_summed_and_kept_in_order() -> None:
