@@ -97,6 +97,11 @@ def read_file(
         ) from problem
 
 
+def is_empty(position: str) -> bool:
+    """Whether the file of a position held nothing when it was read."""
+    return _Position(**json.loads(position)).head_bytes == 0
+
+
 def position_in(path: Path, position: str) -> str | None:
     """`position` for the file at `path`, when that is the file it was taken in, moved, copied or compressed since.
 

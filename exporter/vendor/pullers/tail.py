@@ -20,7 +20,14 @@ from exporter.config import VendorSettings
 from exporter.errors import Misconfigured, Unreachable
 from exporter.model import Micros
 from exporter.vendor.pullers.base import Pulled, Refused, Traits
-from exporter.vendor.pullers.files import FileRead, file_known, is_in_place, position_in, read_file
+from exporter.vendor.pullers.files import (
+    FileRead,
+    file_known,
+    is_empty,
+    is_in_place,
+    position_in,
+    read_file,
+)
 from exporter.vendor.pullers.rows import zone_of
 from exporter.vendor.record import VendorCall
 
@@ -149,11 +156,21 @@ class FilePuller:
         if place.current is None:
             return self._path, None
         if is_in_place(self._path, place.current):
-            return self._path, place.current
+            missed = self._filled_and_cut(place.current)
+            return (missed, None) if missed else (self._path, place.current)
         path = self._file_of(place.current)
         if path is not None:
             return path, position_in(path, place.current)
         return self._after(file_known(place.current)[1], place.current), None
+
+    def _filled_and_cut(self, position: str) -> Path | None:
+        """The copy of what was written to an empty file and cut away again between two looks; an empty file cannot tell
+        by its own bytes."""
+        if not is_empty(position):
+            return None
+        _, changed_ns = file_known(position)
+        later = [(stat.st_mtime_ns, path) for path, stat in self._folder() if self._is_rotated(path)]
+        return next((path for at, path in sorted(later) if at > changed_ns), None)
 
     def _file_of(self, position: str) -> Path | None:
         """Where the file of a position stands now: by its inode, else a rotated file that begins with the same bytes."""
