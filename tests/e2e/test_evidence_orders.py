@@ -1,6 +1,6 @@
 """Evidence before, after, twice, in pieces, out of order, with a clock that is wrong: one and the same ledger.
 
-Dify's rows and the vendor's records are a recording; what is compared is the ledger and what Langfuse holds at the end,
+Dify's rows and the vendor's records are a recording; what is compared is the ledger and what Langfuse and LangSmith hold at the end,
 each against the plain order: all evidence there before the first trace is read.
 """
 
@@ -22,8 +22,9 @@ from exporter.daemon import App
 from exporter.demo import recording, replay
 from exporter.demo.database import dify_database
 from exporter.state.ledger import CallFilter
-from tests.contract import langfuse_twin
+from tests.contract import langfuse_twin, langsmith_twin
 from tests.contract.langfuse_twin import LangfuseTwin
+from tests.contract.langsmith_twin import LangSmithTwin
 
 Record = dict[str, Any]
 Document = dict[str, Any]
@@ -59,15 +60,17 @@ class Run:
     def __init__(self, dify: str, folder: Path) -> None:
         self.folder, self.log = folder, folder / "vendor.jsonl"
         self.log.touch()
-        self.langfuse = LangfuseTwin()
+        self.langfuse, self.langsmith = LangfuseTwin(), LangSmithTwin()
         self._dify = dify
 
     def __enter__(self) -> Run:
         self.langfuse.__enter__()
+        self.langsmith.__enter__()
         return self
 
     def __exit__(self, *error: object) -> None:
         self.langfuse.__exit__(None, None, None)
+        self.langsmith.__exit__(None, None, None)
 
     def app(self, **more: Any) -> App:
         wanted = {
@@ -77,6 +80,9 @@ class Run:
             "destinations": [{
                 "kind": "langfuse", "endpoint": self.langfuse.url, "public_key": langfuse_twin.PUBLIC_KEY,
                 "secret_key": langfuse_twin.SECRET_KEY, "confirm_after": "0.02s",
+            }, {
+                "kind": "langsmith", "endpoint": self.langsmith.url, "api_key": langsmith_twin.API_KEY,
+                "confirm_after": "0.02s", "requests_per_second": 1000,
             }],
             **more,
         }  # fmt: skip
@@ -97,9 +103,17 @@ class Run:
             found = calls.listing(connection, CallFilter(), app.settings.compare)
             return [_comparable(json.loads(text)) for text in found]
 
-    def spans(self) -> dict[str, Any]:
+    def sent(self) -> dict[str, Any]:
+        """What Langfuse and LangSmith hold."""
+        assert self.langfuse.violations == []
+        assert self.langsmith.violations == []
+        assert set(self.langsmith.arrivals.values()) == {1}
         self.langfuse.settle()
-        return {row["id"]: row for row in self.langfuse.rows()}
+        runs = {
+            run_id: {name: value for name, value in run.items() if name not in ("visible_at", "expires_at")}
+            for run_id, run in self.langsmith.runs.items()
+        }
+        return {"langfuse": {row["id"]: row for row in self.langfuse.rows()}, "langsmith": runs}
 
 
 def _comparable(document: Document) -> Document:
@@ -133,7 +147,7 @@ def plain(
     with Run(dify, tmp_path_factory.mktemp("plain")) as run:
         run.add(requests)
         run.once()
-        return run.ledger(), run.spans()
+        return run.ledger(), run.sent()
 
 
 def test_the_plain_order_matches_and_attaches_what_the_recording_holds(
@@ -152,7 +166,7 @@ def test_the_plain_order_matches_and_attaches_what_the_recording_holds(
     assert not [d for d in documents if d["verdict"] in ("unexplained", "pending")]
 
 
-def test_evidence_an_hour_after_the_traces_gives_the_same_ledger_and_corrects_langfuse(
+def test_evidence_an_hour_after_the_traces_gives_the_same_ledger_and_corrects_what_was_sent(
     dify: str, requests: list[Record], plain: tuple[list[Document], dict[str, Any]], tmp_path: Path
 ) -> None:
     with Run(dify, tmp_path) as run:
@@ -163,7 +177,7 @@ def test_evidence_an_hour_after_the_traces_gives_the_same_ledger_and_corrects_la
         run.add(requests)
         run.once()
         assert _by_id(run.ledger()) == _by_id(plain[0])
-        assert run.spans() == plain[1]
+        assert run.sent() == plain[1]
 
 
 def test_evidence_twice_gives_the_same_ledger(
@@ -194,7 +208,7 @@ def test_evidence_in_pieces_and_out_of_order_gives_the_same_ledger(
             shuffled = shuffled[size:]
             run.once()
         assert _by_id(run.ledger()) == _by_id(plain[0])
-        assert run.spans() == plain[1]
+        assert run.sent() == plain[1]
 
 
 @pytest.mark.parametrize("seconds", [-120.0, 120.0])
