@@ -3,6 +3,7 @@
 Every vocabulary runs in a process of its own. `unique` is text that comes once (English, Chinese, code in messages of
 4 KB); `repeated` are conversations whose every call sends its system prompt and history again. The engine's bare encode
 gets the same amount of other text of the same kind, in turns with our count. Processor time, medians of the rounds.
+splintr has a cache of its own, so for OpenAI's vocabularies tiktoken, which has none, is measured too.
 
     python -m bench.tokenizers
 """
@@ -83,8 +84,19 @@ def _in_own_process(name: str) -> dict[str, Any]:
 
 
 def _as_row(row: dict[str, Any], kinds: Sequence[str]) -> tuple[str, ...]:
-    speeds = (f"{row[kind]['tokens_per_second'] / 1000:,.0f} ({row[kind]['of_bare']:.2f})" for kind in kinds)
-    return (row["vocabulary"], f"{row['start_seconds']:.2f}", f"{row['loaded_mb']:.0f}", *speeds)
+    return (
+        row["vocabulary"],
+        f"{row['start_seconds']:.2f}",
+        f"{row['loaded_mb']:.0f}",
+        *(_cell(row[kind]) for kind in kinds),
+    )
+
+
+def _cell(speed: dict[str, float]) -> str:
+    against = f"{speed['of_bare']:.2f}"
+    if "of_tiktoken" in speed:
+        against += f"; tiktoken {speed['of_tiktoken']:.1f}"
+    return f"{speed['tokens_per_second'] / 1000:,.0f} ({against})"
 
 
 # ── one vocabulary, in its own process ──────────────────────────────────────────────────────────────────────
@@ -107,11 +119,19 @@ def _measure(name: str) -> dict[str, Any]:
         "start_seconds": round(started, 3),
         "loaded_mb": round(loaded_mb, 1),
     }
-    for kind, messages in texts.items():
-        rounds = [messages[place :: 2 * ROUNDS] for place in range(2 * ROUNDS)]
+    samples = {
+        kind: [messages[place :: 2 * ROUNDS] for place in range(2 * ROUNDS)]
+        for kind, messages in texts.items()
+    }
+    for kind, rounds in samples.items():
         found[kind] = _compared(name, bare, rounds[::2], rounds[1::2])
     talks = [list(_calls(Random(seed), chars)) for seed in range(2 * ROUNDS)]
     found["repeated"] = _compared(name, bare, talks[::2], talks[1::2])
+    if name in bundled.OPENAI:
+        reference = bpe.load(name)
+        for kind, rounds in (*samples.items(), ("repeated", talks)):
+            theirs = median(_tokens_per_second(reference, texts) for texts in rounds[::2])
+            found[kind]["of_tiktoken"] = round(found[kind]["tokens_per_second"] / theirs, 2)
     found["repeated_share"] = round(1 - sum(map(len, set(talks[1]))) / sum(map(len, talks[1])), 3)
     return found
 

@@ -23,7 +23,7 @@ from exporter.vendor.duplicates import copies
 from exporter.vendor.fingerprint import CallPrint
 from exporter.vendor.hidden.attach import Attached, attach
 from exporter.vendor.hidden.credentials import is_credential_check
-from exporter.vendor.match import Match, match
+from exporter.vendor.match import Match, match, padding
 from exporter.vendor.skew import learn
 
 _SLICE = 5_000
@@ -31,13 +31,12 @@ _AFTER_A_TRACE = 900 * SECOND
 """How long after a trace began a hidden request may still be made for it (suggested questions are asked for late)."""
 
 _CLOCK_REACH = 900 * SECOND
-_CLOCK_STEP = SECOND
+_CLOCK_STEP = SECOND // 10
 """A newly learnt clock difference counts when it moved by more than that."""
 
 _FEW = 5
 _HOUR = 3600 * SECOND
 
-PADDING = 60 * SECOND
 RequestId = tuple[str, str]
 
 
@@ -80,12 +79,13 @@ class Matching:
     def _match_stretch(self, stretch: Times) -> int:
         """Slice by slice; what was done stays done when the process ends in between."""
         with self._store.read() as connection:
-            since = windows.earliest_reaching(connection, stretch[0] - PADDING)
-        until, again = stretch[1] + PADDING, 0
+            around = padding(windows.longest_call(connection, stretch))
+            since = windows.earliest_reaching(connection, stretch[0] - around)
+        until, again = stretch[1] + around, 0
         while since < until and not self._stopping():
             with self._store.read() as connection:
                 cut = windows.slice_end(connection, (since, until), _SLICE)
-            found = self._match_slice((since, cut))
+            found = self._match_slice((since, cut), around)
             rest = (min(max(stretch[0], cut), stretch[1]), stretch[1])
             with self._assigning, self._store.transaction("matched") as connection:
                 again += self._apply(connection, found)
@@ -93,21 +93,22 @@ class Matching:
             since, stretch = cut, rest
         return again
 
-    def _match_slice(self, inner: Times) -> _Slice:
-        """What becomes of the requests of the calls, and of the hidden requests, that begin in this slice."""
-        found = self._look(inner)
+    def _match_slice(self, inner: Times, around: Micros) -> _Slice:
+        """What becomes of the requests of the calls, and of the hidden requests, that begin in this slice; `around` is how
+        far beyond it lies what may bear on that."""
+        found = self._look(inner, around)
         if self._learn_clocks(found):
-            found = self._look(inner)
+            found = self._look(inner, around)
         return found
 
-    def _look(self, inner: Times) -> _Slice:
+    def _look(self, inner: Times, around: Micros) -> _Slice:
         with self._store.read() as connection:
             known = windows.shifts(connection)
-            calls = windows.calls(connection, inner[0] - PADDING, inner[1] + PADDING)
-            since = min([inner[0], *(call.started_at for call in calls)]) - PADDING
-            until = max([inner[1], *(call.ended_at for call in calls)]) + PADDING
+            calls = windows.calls(connection, inner[0] - around, inner[1] + around)
+            since = min([inner[0], *(call.started_at for call in calls)]) - around
+            until = max([inner[1], *(call.ended_at for call in calls)]) + around
             stored = windows.requests(connection, since, until, known)
-            traces = windows.traces(connection, inner[0] - _AFTER_A_TRACE, inner[1] + PADDING)
+            traces = windows.traces(connection, inner[0] - _AFTER_A_TRACE, inner[1] + around)
         doubled = copies([item.request for item in stored])
         singles = [item.request for item in stored if _identity(item) not in doubled]
         matches = match(calls, singles, self._settings.match_skew) if calls and singles else {}

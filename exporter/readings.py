@@ -117,8 +117,9 @@ def _assess(
     local = read_local(call)
     vendor = None
     if owned is not None:
-        vendor = vendor_reading(owned, len(call.prompt) if call.prompt else None)
-        local = better_local(local, owned.match.attempts)
+        prompt = call.prompt or ()
+        vendor = vendor_reading(owned, len(prompt) or None)
+        local = better_local(local, owned.match.attempts, sum(len(message.text) for message in prompt))
     if vendor is None and relays(call.provider, call.model):
         vendor = relayed(dify)
     return assess(

@@ -64,7 +64,13 @@ def _compatible(text: str) -> str:
 
 def tokens(vocabulary: str) -> list[bytes]:
     """The tokens of a vocabulary in the order of their ranks."""
-    packed = resources.files("exporter.local").joinpath("ranks", f"{vocabulary}.ranks").read_bytes()
+    return unpacked(
+        vocabulary, resources.files("exporter.local").joinpath("ranks", f"{vocabulary}.ranks").read_bytes()
+    )
+
+
+def unpacked(vocabulary: str, packed: bytes) -> list[bytes]:
+    """The tokens in rank data (its format: `ranks/README.md`). Raises zlib.error or ValueError when it is damaged."""
     raw = zlib.decompress(packed)
     count = int.from_bytes(raw[:4], "little")
     lengths, start = _lengths(raw, count)

@@ -11,7 +11,6 @@ from fnmatch import fnmatchcase
 
 from exporter.local import chat, table
 from exporter.local.family import Family
-from exporter.model import Accuracy
 
 CHOSEN = "chosen in the settings"
 
@@ -25,6 +24,29 @@ TOKENIZERS = {
 }
 """The names in Dify's list of tokenizers → the family meant, unless the model's own name tells another one of the same
 maker (its families' names begin so)."""
+
+VOCABULARIES = {
+    "o200k_base": "gpt-4o",
+    "cl100k_base": "gpt-4",
+    "claude2": "claude-2",
+    "claude_v3": "claude-3",
+    "claude_v4_7": "claude-4.7",
+    "claude_v4_8": "claude-4.8",
+    "gemma2": "gemma-2",
+    "gemma3": "gemma-3",
+    "gemma4": "gemma-4",
+    "llama2": "llama-2",
+    "llama3": "llama-3",
+    "llama4": "llama-4",
+    "mistral_v1": "mistral-v1",
+    "mistral_v2": "mistral-v3",
+    "mistral_tekken": "mistral",
+    "qwen": "qwen-3",
+    "deepseek_v3": "deepseek",
+    "glm4": "glm-4",
+    "kimi_k2": "kimi-k2",
+}
+"""A vocabulary chosen by its own name → the family whose format and accuracy go with it."""
 
 TEMPLATES = {
     name.lower(): value
@@ -70,7 +92,7 @@ def problem(rule: Rule) -> str | None:
         return "one of family, tokenizer and template is needed"
     for what, given, known in (
         ("family", rule.family, (*table.BY_NAME,)),
-        ("tokenizer", rule.tokenizer, (*TOKENIZERS, *_BY_VOCABULARY)),
+        ("tokenizer", rule.tokenizer, (*TOKENIZERS, *VOCABULARIES)),
         ("template", rule.template, (*TEMPLATES,)),
     ):
         if given and given not in known:
@@ -101,18 +123,8 @@ def _chosen(rule: Rule, told_by_name: Family) -> Family:
         usual, of_maker = TOKENIZERS[rule.tokenizer]
         return told_by_name if told_by_name.name.startswith(of_maker) else table.BY_NAME[usual]
     if rule.tokenizer:
-        return _BY_VOCABULARY[rule.tokenizer]
+        return table.BY_NAME[VOCABULARIES[rule.tokenizer]]
     return told_by_name
 
 
-def _by_vocabulary() -> dict[str, Family]:
-    """The first family that has each vocabulary as its own."""
-    found: dict[str, Family] = {}
-    for family in table.BY_NAME.values():
-        if family.vocabulary and family.accuracy is not Accuracy.APPROXIMATE:
-            found.setdefault(family.vocabulary, family)
-    return found
-
-
-_BY_VOCABULARY = _by_vocabulary()
 _in_force: Mapping = ()

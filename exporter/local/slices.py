@@ -1,8 +1,9 @@
 """Cuts long text into slices whose counts add up to the count of the whole.
 
-A cut is safe where every vocabulary starts a new piece anyway: before a single space, or before a comma or full
-stop, between two words, and after a line break between two lines. Only where a slice holds no such place for
-4,096 characters (one endless word) it is cut anywhere, which changes the sum by at most a few tokens.
+A cut is safe where every byte-pair vocabulary starts a new piece anyway: before a single space, or before a comma or
+full stop, between two words, and after a line break between two lines. Only where a slice holds no such place for 4,096
+characters (one endless word) it is cut anywhere, which changes the sum by at most a few tokens. Vocabularies that put a
+space in front of every text (Llama 2, Mistral's sentencepiece, Claude) gain or lose up to one token per cut.
 """
 
 from __future__ import annotations

@@ -217,8 +217,8 @@ ROWS = tuple(
 )
 """(Pattern of the model's own name, family); the first that is found anywhere in the name counts."""
 
-BY_NAME = {family.name: family for _, family in reversed(ROWS)} | {UNKNOWN.name: UNKNOWN}
-"""Every family by its name."""
+BY_NAME = {family.name: family for family in (*(family for _, family in ROWS), UNKNOWN)}
+"""Every family by its name, in the order of the table."""
 
 BY_PROVIDER = {
     "anthropic": "claude",

@@ -2,7 +2,7 @@
 
 Promises a count, or `CountFailed`, for every string there is: lone surrogates, NUL bytes, look-alikes of special
 tokens, endless whitespace, 50 MB. Safe to call from several threads. Never downloads; never keeps a text: recent
-counts are remembered by a digest of it, because system prompts and histories repeat on every call.
+counts are remembered by a hash of it, because system prompts and histories repeat on every call.
 """
 
 from __future__ import annotations
@@ -57,8 +57,8 @@ _SAMPLED_SHARE = 4
 """The samples together are this part of what would be counted exactly."""
 
 REMEMBERED_BYTES = 4 * 2**20
-_ENTRY_BYTES = 336
-"""What one remembered count takes, tuple, digest and number included (measured; a test watches it)."""
+_ENTRY_BYTES = 344
+"""What one remembered count takes, key and number included (measured; a test watches it)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,7 +88,8 @@ def count(vocabulary: str, text: str) -> Count:
     key = (vocabulary, len(text), hash(text))
     tokens = _recent.get(key)
     if tokens is None:
-        tokens = sum(_counted(vocabulary, piece) for piece in slices(text, SLICE_CHARS))
+        parts = (text,) if len(text) <= SLICE_CHARS else slices(text, SLICE_CHARS)
+        tokens = sum([_counted(vocabulary, part) for part in parts])
         _recent.put(key, tokens)
     return Count(tokens)
 
@@ -112,7 +113,7 @@ def _extrapolated(vocabulary: str, text: str, pace: Pace) -> int:
 def _counted(vocabulary: str, text: str) -> int:
     tokenizer = _loaded.get(vocabulary) or _load(vocabulary)
     try:
-        return tokenizer(_repaired(text))
+        return tokenizer(text if text.isascii() else _repaired(text))
     except BaseException as error:
         # A fault inside a Rust tokenizer arrives as PanicException, which is not an Exception.
         if isinstance(error, Exception) or type(error).__name__ == "PanicException":
@@ -124,8 +125,6 @@ def _counted(vocabulary: str, text: str) -> int:
 
 def _repaired(text: str) -> str:
     """Surrogate pairs joined, lone surrogates replaced: what an encoder on the way to the vendor would do."""
-    if text.isascii():
-        return text
     try:
         text.encode()
     except UnicodeEncodeError:
@@ -172,7 +171,6 @@ class _Recent:
     def put(self, key: Key, tokens: int) -> None:
         with self._lock:
             self._counts[key] = tokens
-            self._counts.move_to_end(key)
             if len(self._counts) > self._limit:
                 self._counts.popitem(last=False)
 

@@ -72,6 +72,16 @@ def looked_at(connection: sqlite3.Connection, stretch: Times, rest: Times | None
         connection.execute("INSERT INTO unmatched_times VALUES (?, ?)", rest)
 
 
+def longest_call(connection: sqlite3.Connection, stretch: Times) -> Micros:
+    """How long the longest call took that ran near the stretch; at least what every call may take."""
+    row = connection.execute(
+        "SELECT max(ended_at - started_at) FROM calls INDEXED BY calls_long WHERE started_at BETWEEN ? AND ?"
+        " AND ended_at - started_at > 120000000",
+        (stretch[0] - 3600 * SECOND, stretch[1] + 3600 * SECOND),
+    ).fetchone()
+    return max(_LONG, int(row[0] or 0))
+
+
 def earliest_reaching(connection: sqlite3.Connection, time: Micros) -> Micros:
     """When the first of the calls began that reach up to that time; the time itself when none does."""
     row = connection.execute(

@@ -18,7 +18,7 @@ from exporter.vendor.record import VendorCall
 RequestId = tuple[str, str]
 """Source and id."""
 
-_SAME_ID_WITHIN: Micros = 900_000_000
+_SAME_ID_WITHIN: Micros = 600_000_000
 """How far apart in time two records of one id may lie (one may know its end only, a clock may be wrong)."""
 
 _TELLING_ID = 12

@@ -30,6 +30,9 @@ FROM_RECORD = "counted from the vendor's record of the request"
 """How the note of a local reading begins that was not counted from Dify's record."""
 
 _NOTHING = Tokens(input=0, output=0)
+_WHOLE = 0.9
+"""Plugins leave a little of a prompt out (cache tags, earlier thoughts)."""
+
 _TRUST = tuple(Accuracy)
 """From the surest to the least sure."""
 
@@ -82,15 +85,21 @@ def counted_reading(attempts: Sequence[VendorCall]) -> LocalReading | None:
     )
 
 
-def better_local(local: LocalReading | None, attempts: Sequence[VendorCall]) -> LocalReading | None:
+def better_local(
+    local: LocalReading | None, attempts: Sequence[VendorCall], recorded_chars: int | None = None
+) -> LocalReading | None:
     """The local reading of a call: `local`, the recount of Dify's record, or the count of the vendor's record of the
     request where that can be trusted more, because the record holds what Dify did not keep.
 
     Only of a call that was answered once, as the recount is of one request; the note says where a count came from.
+    `recorded_chars` are the characters of the prompt that Dify kept: a logged request with clearly fewer was cut by its
+    gateway.
     """
     counted = counted_reading(attempts)
     if local is None or counted is None:
         return local or counted
+    if recorded_chars and any((call.asked.chars or 0) < _WHOLE * recorded_chars for call in attempts):
+        return local
     loses = any(
         new is None and old is not None
         for new, old in (

@@ -1,4 +1,4 @@
-"""The rank data in the package is OpenAI's, and our encodings are tiktoken's."""
+"""The rank data in the package is OpenAI's and Anthropic's, and our encodings are tiktoken's."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import json
 import os
 import subprocess
 import sys
+import zlib
 from pathlib import Path
 
 import pytest
@@ -21,6 +22,8 @@ PUBLISHED_SHA256 = {
     "o200k_base": "446a9538cb6c348e3516120d7c08b09f57c36495e2acfffe59a5bf8b0cfb1a2d",
 }
 
+CLAUDE_2_SHA256 = "a8fb587eecc2656d79598c12af956f10e6d9e5846bee4818816cb0afe6fb5388"
+
 
 def published_file(name: str) -> bytes:
     """The rank file as OpenAI publishes it, rebuilt from ours."""
@@ -32,9 +35,24 @@ def test_the_published_rank_file_can_be_rebuilt_byte_for_byte(name: str) -> None
     assert hashlib.sha256(published_file(name)).hexdigest() == PUBLISHED_SHA256[name]
 
 
+def test_the_published_string_of_claude_2_can_be_rebuilt() -> None:
+    """As `bpe_ranks` stands in Anthropic's claude.json: the first rank is 5, after five special tokens."""
+    written = "! 5 " + " ".join(base64.b64encode(token).decode() for token in bpe.tokens("claude2"))
+    assert hashlib.sha256(written.encode()).hexdigest() == CLAUDE_2_SHA256
+
+
 def test_the_note_of_origin_names_the_same_hashes() -> None:
     note = (Path(bpe.__file__).parent / "ranks" / "README.md").read_text("utf-8")
-    assert all(digest in note for digest in PUBLISHED_SHA256.values())
+    assert all(digest in note for digest in (*PUBLISHED_SHA256.values(), CLAUDE_2_SHA256))
+
+
+@pytest.mark.parametrize("name", bpe.PATTERNS)
+def test_damaged_rank_data_is_refused(name: str) -> None:
+    whole = zlib.decompress((Path(bpe.__file__).parent / "ranks" / f"{name}.ranks").read_bytes())
+    with pytest.raises(ValueError, match="install dify-exporter again"):
+        bpe.unpacked(name, zlib.compress(whole[:-1]))
+    with pytest.raises(ValueError, match="install dify-exporter again"):
+        bpe.unpacked(name, zlib.compress(whole[:1000]))
 
 
 def test_tiktokens_own_encodings_count_the_same(tmp_path: Path, texts: dict[str, str]) -> None:

@@ -9,7 +9,7 @@ import pytest
 
 from exporter import config
 from exporter.errors import Misconfigured
-from exporter.local import chat, mapping
+from exporter.local import chat, mapping, table
 from exporter.local.families import family
 from exporter.local.mapping import Rule
 from exporter.local.vocabulary import LOADERS
@@ -102,9 +102,15 @@ def test_a_chosen_family_with_a_missing_extra_says_what_counts() -> None:
     assert (found.vocabulary == "llama4") or "dify-exporter[llama4]" in (found.note or "")
 
 
-@pytest.mark.parametrize("name", sorted(set(LOADERS) - {"r50k_base"}))
-def test_every_vocabulary_has_a_family_to_be_chosen_with(name: str) -> None:
+def test_every_vocabulary_of_a_model_can_be_chosen() -> None:
+    """GPT-2's is there only to recognise what Dify estimated."""
+    assert set(mapping.VOCABULARIES) == set(LOADERS) - {"r50k_base"}
+
+
+@pytest.mark.parametrize("name", mapping.VOCABULARIES)
+def test_a_vocabulary_goes_with_a_family_that_has_it(name: str) -> None:
     assert mapping.problem(Rule("x", tokenizer=name)) is None
+    assert table.BY_NAME[mapping.VOCABULARIES[name]].vocabulary == name
     mapping.use([Rule("x", tokenizer=name)])
     found = family("x")
     assert found.vocabulary == name or "stands in" in (found.note or "")

@@ -9,8 +9,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from exporter.local import bpe
+from exporter.local import claude
 from exporter.local.slices import slices
+from exporter.local.vocabulary import LOADERS, missing
 
 WORDS = [
     "Hello",
@@ -52,9 +53,15 @@ MARKS = [
 UNSAFE_CUT_TOKENS = 4
 
 
+LEADING_SPACE = ("llama2", "mistral_v1", "mistral_v2")
+"""Vocabularies that put a space in front of every text, so that each slice may have one token more."""
+
+
 @pytest.fixture(scope="module")
 def tokenizers() -> dict[str, Callable[[str], int]]:
-    return {name: bpe.load(name) for name in bpe.PATTERNS}
+    """Those that cut safely. Claude's (ctok) are left out: they are slow, and only near anyway."""
+    names = (name for name in LOADERS if missing(name) is None and name not in claude.VERSIONS)
+    return {name: LOADERS[name]() for name in names}
 
 
 prose = st.lists(st.tuples(st.sampled_from(WORDS), st.sampled_from(MARKS)), max_size=120).map(
@@ -71,7 +78,7 @@ def test_slices_are_the_text_in_order_and_within_the_limit(text: str, limit: int
 
 
 @given(text=prose, limit=st.integers(40, 80))
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=150, deadline=None)
 def test_prose_counts_the_same_in_slices(
     tokenizers: dict[str, Callable[[str], int]], text: str, limit: int
 ) -> None:
@@ -79,11 +86,12 @@ def test_prose_counts_the_same_in_slices(
     unsafe = sum(not _is_safe(left, right) for left, right in pairwise(cut))
     for name, tokenizer in tokenizers.items():
         apart = sum(map(tokenizer, cut)) - tokenizer(text)
-        assert abs(apart) <= UNSAFE_CUT_TOKENS * unsafe, (name, cut)
+        allowed = UNSAFE_CUT_TOKENS * unsafe + (len(cut) - 1 if name in LEADING_SPACE else 0)
+        assert abs(apart) <= allowed, (name, cut)
 
 
 @given(text=st.text(max_size=200), limit=st.integers(20, 60))
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=150, deadline=None)
 def test_any_text_is_off_by_no_more_than_a_few_tokens_per_cut(
     tokenizers: dict[str, Callable[[str], int]], text: str, limit: int
 ) -> None:

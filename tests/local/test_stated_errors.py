@@ -148,6 +148,10 @@ def test_only_a_public_vocabulary_and_a_verified_format_are_called_exact() -> No
     assert {table.BY_NAME[name].template for name in exact} == {chat.OPENAI, chat.OPENAI_0301, chat.PLAIN}
 
 
+def test_one_name_is_one_family() -> None:
+    assert all(table.BY_NAME[family.name] == family for _, family in table.ROWS)
+
+
 def test_every_family_states_how_far_it_can_be_trusted() -> None:
     for family in table.BY_NAME.values():
         if family.accuracy in (Accuracy.TEMPLATE, Accuracy.NEAR, Accuracy.APPROXIMATE):

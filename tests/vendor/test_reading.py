@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
-from exporter.model import DifyKind, DifyReading, Money, Tokens
+from exporter.model import Accuracy, DifyKind, DifyReading, LocalReading, Money, Tokens
 from exporter.vendor.match import Match
-from exporter.vendor.reading import Owned, relayed, vendor_reading
+from exporter.vendor.reading import Owned, better_local, relayed, vendor_reading
 from exporter.vendor.record import VendorCall, parse
 
 USD = {"currency": "USD"}
@@ -87,3 +87,16 @@ def test_dify_s_number_is_relayed_only_where_the_plugin_passes_it_on() -> None:
         if kind is not DifyKind.VENDOR_PASSED:
             assert relayed(DifyReading(Tokens(12, 7), "messages", kind)) is None
     assert relayed(None) is None
+
+
+def test_a_logged_request_that_its_gateway_cut_is_not_counted_instead_of_difys_record() -> None:
+    asked = {"messages": [{"role": "user", "content": "a few words"}]}
+    whole, cut = (
+        attempt("a", request=asked, response_text="yes"),
+        attempt("b", request=asked, response_text="yes"),
+    )
+    of_dify = LocalReading(Tokens(5_000, 1), "o200k_base", Accuracy.LOWER_BOUND)
+    taken = better_local(of_dify, [whole], 11)
+    assert taken is not None
+    assert taken.is_of_request
+    assert better_local(of_dify, [cut], 20_000) is of_dify

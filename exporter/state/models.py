@@ -1,0 +1,47 @@
+"""What the ledger knows of each model: its calls, the kinds of Dify's numbers, and pairs of local and vendor counts."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections import Counter
+from dataclasses import dataclass, field
+
+_NEWEST = 200_000
+"""Calls looked at: the newest, because plugins and tokenizers change."""
+
+_ONE_ANSWER = "json_array_length(document, '$.readings.vendor.attempts') = 1 AND verdict IN ('agree', 'explained', 'unexplained')"
+
+
+@dataclass(slots=True)
+class ModelCalls:
+    """One model of one provider. Pairs are (local, vendor) of calls with a single vendor request that was answered."""
+
+    provider: str | None
+    model: str
+    calls: int = 0
+    kinds: Counter[str] = field(default_factory=Counter)
+    inputs: list[tuple[int, int]] = field(default_factory=list)
+    outputs: list[tuple[int, int]] = field(default_factory=list)
+
+
+def seen(connection: sqlite3.Connection) -> list[ModelCalls]:
+    """Every model of the newest calls, most used first."""
+    found: dict[tuple[str | None, str], ModelCalls] = {}
+    rows = connection.execute(
+        "SELECT provider, model, json_extract(document, '$.readings.dify.kind'),"
+        f" has_vendor AND {_ONE_ANSWER} AND json_extract(document, '$.readings.vendor.attempts[0].status') = 'ok',"
+        " json_extract(document, '$.readings.local.input'), json_extract(document, '$.readings.vendor.input'),"
+        " json_extract(document, '$.readings.local.output'), json_extract(document, '$.readings.vendor.output')"
+        " FROM calls WHERE model IS NOT NULL ORDER BY started_at DESC LIMIT ?",
+        (_NEWEST,),
+    )
+    for provider, model, kind, is_pair, local_in, vendor_in, local_out, vendor_out in rows:
+        one = found.setdefault((provider, model), ModelCalls(provider, model))
+        one.calls += 1
+        if kind is not None:
+            one.kinds[kind] += 1
+        if is_pair and local_in is not None and vendor_in is not None:
+            one.inputs.append((local_in, vendor_in))
+        if is_pair and local_out is not None and vendor_out is not None:
+            one.outputs.append((local_out, vendor_out))
+    return sorted(found.values(), key=lambda item: (-item.calls, item.model, item.provider or ""))
