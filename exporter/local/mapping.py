@@ -16,7 +16,7 @@ CHOSEN = "chosen in the settings"
 
 TOKENIZERS = {
     "OpenAiTokenizer": ("gpt-4o", ("gpt", "o-", "text-embedding", "openai")),
-    "AnthropicTokenizer": ("claude-4.8", ("claude",)),
+    "AnthropicTokenizer": ("claude", ("claude",)),
     "GeminiTokenizer": ("gemini-2.5", ("gemini", "gemma")),
     "Llama3Tokenizer": ("llama-3", ("llama-3",)),
     "MistralTokenizer": ("mistral", ("mistral", "magistral")),
@@ -121,7 +121,7 @@ def _chosen(rule: Rule, told_by_name: Family) -> Family:
         return table.BY_NAME[rule.family]
     if rule.tokenizer in TOKENIZERS:
         usual, of_maker = TOKENIZERS[rule.tokenizer]
-        return told_by_name if told_by_name.name.startswith(of_maker) else table.BY_NAME[usual]
+        return table.BY_NAME[told_by_name.name if told_by_name.name.startswith(of_maker) else usual]
     if rule.tokenizer:
         return table.BY_NAME[VOCABULARIES[rule.tokenizer]]
     return told_by_name

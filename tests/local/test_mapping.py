@@ -50,7 +50,7 @@ def test_taking_the_rules_away_gives_the_names_back() -> None:
     ("tokenizer", "name", "vocabularies"),
     [
         ("OpenAiTokenizer", "gpt-4o", {"o200k_base"}),
-        ("AnthropicTokenizer", "claude-4.8", {"claude_v4_8", "claude2"}),
+        ("AnthropicTokenizer", "claude", {"claude_v4_8", "claude2"}),
         ("GeminiTokenizer", "gemini-2.5", {"gemma3"}),
         ("Llama3Tokenizer", "llama-3", {"llama3"}),
         ("MistralTokenizer", "mistral", {"mistral_tekken"}),
@@ -75,6 +75,7 @@ def test_every_name_of_difys_list_can_be_chosen_for_a_custom_model(
         ("qwen2.5-7b-our-tune", "QwenTokenizer", "qwen-2.5"),
         ("mixtral-8x7b", "MistralTokenizer", "mistral-v1"),
         ("gpt-4", "QwenTokenizer", "qwen-3"),
+        ("our-qwen2-tune", "QwenTokenizer", "qwen-2.5"),
     ],
 )
 def test_a_name_of_difys_list_leaves_the_version_that_the_model_tells(
@@ -82,6 +83,7 @@ def test_a_name_of_difys_list_leaves_the_version_that_the_model_tells(
 ) -> None:
     mapping.use([Rule("*", tokenizer=tokenizer)])
     assert family(model).name == name
+    assert "guessed" not in (family(model).note or "")
 
 
 def test_a_vocabulary_can_be_chosen_by_its_own_name() -> None:
