@@ -354,6 +354,20 @@ def evidence(
 
 
 @app.command()
+def models(context: typer.Context, as_json: Json = False) -> None:
+    """The models seen: how each is counted here, how far that can be trusted, and how it compared with the vendor so far."""
+    from exporter import models_report
+
+    settings = _load(context).settings
+    with _store(settings) as store:
+        documents = models_report.documents(store, settings)
+    if as_json:
+        _print_lines([orjson.dumps(document).decode() for document in documents])
+    else:
+        printing.models(out, documents)
+
+
+@app.command()
 def explain(
     context: typer.Context,
     trace: Annotated[str, typer.Argument(help="Trace, message or run id.")],

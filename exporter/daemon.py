@@ -17,6 +17,7 @@ from exporter.destinations.base import Destination
 from exporter.destinations.delivery import Courier
 from exporter.errors import Misconfigured, Stopped
 from exporter.intake import Intake, Taken
+from exporter.local import mapping
 from exporter.matching import Matching
 from exporter.memory import collect_seldom
 from exporter.model import Micros
@@ -46,6 +47,7 @@ class App:
     ) -> None:
         self.settings = settings
         self.now = now
+        mapping.use(item.rule() for item in settings.models)
         self.store = Store(settings.state.path, boundary)
         self.store.lock()
         self.destinations: list[Destination] = registry.build(settings)

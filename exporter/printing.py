@@ -69,6 +69,46 @@ def _vendor_pair(reading: Document | None) -> str:
     return pair(reading)
 
 
+def models(console: Console, documents: list[Document]) -> None:
+    """One line a model; notes below the table."""
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for name, right in (
+        ("provider", False), ("model", False), ("calls", True), ("family", False), ("tokenizer", False),
+        ("template", False), ("class", False), ("error", True), ("observed input", True), ("output", True),
+        ("dify's number is", False),
+    ):  # fmt: skip
+        table.add_column(name, justify="right" if right else "left")
+    for item in documents:
+        table.add_row(
+            item["provider"] or "–", item["model"], f"{item['calls']:,}", item["family"], item["tokenizer"] or "–",
+            item["template"] or "–", item["accuracy"], _error(item), _observed(item["observed"]["input"]),
+            _observed(item["observed"]["output"]), ", ".join(item["dify_kinds"]) or "–",
+        )  # fmt: skip
+    console.print(table)
+    console.print(
+        "observed: local ÷ vendor, the median and what nine of ten calls lie between; never applied",
+        style="dim",
+    )
+    for note in dict.fromkeys(f"{item['family']}: {item['note']}" for item in documents if item["note"]):
+        console.print(note, style="dim", highlight=False)
+
+
+def _error(item: Document) -> str:
+    if item["error_pct"] is None:
+        return "–"
+    tokens = f" + {item['error_tokens']}" if item["error_tokens"] else ""
+    return f"{item['error_pct']:g} %{tokens}"
+
+
+def _observed(found: Document | None) -> str:
+    if found is None:
+        return "–"
+    if found["equal"] == found["calls"]:
+        return f"equal ({found['calls']:,})"
+    spread = "" if found["low"] is None else f" [{found['low']:.2f}, {found['high']:.2f}]"
+    return f"{found['ratio']:.3f}{spread} ({found['calls']:,})"
+
+
 def evidence(console: Console, document: Document) -> None:
     """Sources with what became of their requests, then the traffic that Dify does not show."""
     sources = Table(box=None, pad_edge=False, header_style="bold")

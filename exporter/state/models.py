@@ -9,12 +9,17 @@ from dataclasses import dataclass, field
 _NEWEST = 200_000
 """Calls looked at: the newest, because plugins and tokenizers change."""
 
-_ONE_ANSWER = "json_array_length(document, '$.readings.vendor.attempts') = 1 AND verdict IN ('agree', 'explained', 'unexplained')"
+_IS_PAIR = (
+    "has_vendor AND json_array_length(document, '$.readings.vendor.attempts') = 1"
+    " AND json_extract(document, '$.readings.vendor.attempts[0].status') = 'ok'"
+    " AND json_extract(document, '$.readings.local.accuracy') NOT IN ('lower_bound', 'none')"
+)
 
 
 @dataclass(slots=True)
 class ModelCalls:
-    """One model of one provider. Pairs are (local, vendor) of calls with a single vendor request that was answered."""
+    """One model of one provider. Pairs are (local, vendor) of calls with a single vendor request that was answered, and
+    with a local count that claims to be whole."""
 
     provider: str | None
     model: str
@@ -29,7 +34,7 @@ def seen(connection: sqlite3.Connection) -> list[ModelCalls]:
     found: dict[tuple[str | None, str], ModelCalls] = {}
     rows = connection.execute(
         "SELECT provider, model, json_extract(document, '$.readings.dify.kind'),"
-        f" has_vendor AND {_ONE_ANSWER} AND json_extract(document, '$.readings.vendor.attempts[0].status') = 'ok',"
+        f" {_IS_PAIR},"
         " json_extract(document, '$.readings.local.input'), json_extract(document, '$.readings.vendor.input'),"
         " json_extract(document, '$.readings.local.output'), json_extract(document, '$.readings.vendor.output')"
         " FROM calls WHERE model IS NOT NULL ORDER BY started_at DESC LIMIT ?",

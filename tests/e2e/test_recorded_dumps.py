@@ -14,7 +14,7 @@ from typing import Any
 import psycopg
 import pytest
 
-from exporter import calls, config, evidence_report
+from exporter import calls, config, evidence_report, models_report
 from exporter.daemon import App
 from exporter.demo.database import dify_database
 from exporter.once import OnceReport
@@ -68,6 +68,7 @@ class Exported:
     report: OnceReport
     calls: list[dict[str, Any]]
     evidence: dict[str, Any]
+    models: dict[str, dict[str, Any]]
     vendor_log: dict[str, dict[str, Any]]
     dsn: str
 
@@ -102,8 +103,9 @@ def export(dump: Dump, entries: list[dict[str, Any]], form: str, folder: Path) -
             found = calls.listing(connection, ledger.CallFilter(), app.settings.compare)
             documents = [json.loads(line) for line in found]
         told = evidence_report.document(app.store, app.settings, app.now())
+        models = {item["model"]: item for item in models_report.documents(app.store, app.settings)}
     log = {entry["id"]: entry for entry in dump.log}
-    return Exported(dump.version, report, documents, told, log, dump.dsn)
+    return Exported(dump.version, report, documents, told, models, log, dump.dsn)
 
 
 def _restore(url: str, dump: Path) -> None:
@@ -288,3 +290,14 @@ def test_local_counts_of_openai_text_calls_equal_the_vendor(exported: Exported) 
     assert len(exact) > 50
     for call in exact:
         assert call["readings"]["local"]["input"] == call["readings"]["vendor"]["input"], call["call_id"]
+
+
+def test_models_show_their_class_and_that_the_ledger_bears_it_out(exported: Exported) -> None:
+    """Of models whose vendor number follows a real vocabulary; the stand-in's rules for the others are its own."""
+    mini = exported.models["gpt-4o-mini"]
+    assert (mini["tokenizer"], mini["accuracy"], mini["error_pct"]) == ("o200k_base", "exact", 0.0)
+    assert mini["dify_kinds"]["vendor_passed"] > 10
+    seen = mini["observed"]["output"]
+    assert seen["calls"] > 50
+    assert seen["equal"] / seen["calls"] > 0.9
+    assert set(exported.models) >= {"gpt-4o", "qwen-plus", "text-embedding-3-small"}
