@@ -38,8 +38,8 @@ format: $(VENV)/.dev ## let ruff lay out the code
 	@$(BIN)/ruff check --fix .
 	@$(BIN)/ruff format .
 
-docs: $(VENV)/.dev ## write the findings tables of docs/readings.md from the catalogue
-	@$(BIN)/python docs/generate_findings.py
+docs: $(VENV)/.dev ## write the tables of docs/readings.md that the code knows
+	@$(BIN)/python docs/generate_tables.py
 
 bench: $(VENV)/.dev ## measure the published numbers (BENCH=daemon for one of them)
 	@for name in $(BENCH); do echo "== $$name"; $(BIN)/python -m bench.$$name $(ARGS) || exit 1; done

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from docs.generate_findings import generated
+from docs.generate_tables import generated
 from exporter.compare.catalog import ESTIMATE_RULES, FINDINGS
 from exporter.model import Accuracy, Confidence, DifyKind, Tokens, Verdict
 from exporter.vendor.record import parse
@@ -37,7 +37,7 @@ def test_the_example_record_is_canonical() -> None:
 
 
 def test_the_findings_tables_are_those_of_the_catalogue() -> None:
-    """`python docs/generate_findings.py` writes them."""
+    """`python docs/generate_tables.py` writes them."""
     assert generated(TEXT) == TEXT
 
 
@@ -48,8 +48,8 @@ def test_every_finding_has_its_row_and_no_other_has() -> None:
 
 
 def test_only_what_stands_between_the_markers_is_generated() -> None:
-    page = "before\n<!-- findings:window -->\nstale table\n<!-- end -->\nafter\n"
+    page = "before\n<!-- table:window -->\nstale table\n<!-- end -->\nafter\n"
     written = generated(page)
-    assert written.startswith("before\n<!-- findings:window -->\n| code |")
+    assert written.startswith("before\n<!-- table:window -->\n| code |")
     assert written.endswith("<!-- end -->\nafter\n")
     assert "stale table" not in written
