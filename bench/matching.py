@@ -19,7 +19,7 @@ from bench._common import machine, print_json, print_table, say
 from bench._vendor_traffic import Kind, Turn, turns
 from exporter.model import Micros
 from exporter.vendor.fingerprint import CallPrint
-from exporter.vendor.match import match, padding
+from exporter.vendor.matching.match import match, padding
 from exporter.vendor.record import VendorCall
 
 AIM = (

@@ -75,7 +75,9 @@ def _run(path: Path, sizes: list[int]) -> list[Stretch]:
             began = time.process_time()
             matching.catch_up()
             seconds += time.process_time() - began
-        found.append(Stretch(calls, requests, seconds, _matched(store), _peak_mb(), path.stat().st_size / 1e6))
+        found.append(
+            Stretch(calls, requests, seconds, _matched(store), _peak_mb(), path.stat().st_size / 1e6)
+        )
     store.close()
     return found
 

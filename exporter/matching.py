@@ -19,12 +19,12 @@ from exporter.state import assignments, records, windows
 from exporter.state.assignments import Assignment
 from exporter.state.store import Store
 from exporter.state.windows import SECOND, Shifts, Stored, Times
-from exporter.vendor.duplicates import copies
 from exporter.vendor.fingerprint import CallPrint
 from exporter.vendor.hidden.attach import Attached, attach
 from exporter.vendor.hidden.credentials import is_credential_check
-from exporter.vendor.match import Match, match, padding
-from exporter.vendor.skew import learn
+from exporter.vendor.matching.duplicates import copies
+from exporter.vendor.matching.match import Match, match, padding
+from exporter.vendor.matching.skew import learn
 
 _SLICE = 5_000
 _AFTER_A_TRACE = 900 * SECOND

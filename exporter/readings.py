@@ -15,7 +15,7 @@ from exporter.vendor.fingerprint import fingerprint_call
 from exporter.vendor.hidden import steps
 from exporter.vendor.hidden.attach import Attached
 from exporter.vendor.hidden.traces import TracePrint, fingerprint_trace
-from exporter.vendor.match import Match
+from exporter.vendor.matching.match import Match
 from exporter.vendor.reading import Owned, better_local, relayed, vendor_reading
 from exporter.vendor.record import VendorCall
 

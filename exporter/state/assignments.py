@@ -9,10 +9,10 @@ from dataclasses import dataclass
 from exporter.model import RecordKind, RecordRef
 from exporter.state.windows import Shifts, shifts
 from exporter.vendor.hidden.attach import Attached
-from exporter.vendor.match import Match
+from exporter.vendor.matching.match import Match
+from exporter.vendor.matching.skew import shifted
 from exporter.vendor.reading import Owned
 from exporter.vendor.record import VendorCall
-from exporter.vendor.skew import shifted
 
 _AT_ONCE = 500
 

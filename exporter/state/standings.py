@@ -14,8 +14,8 @@ from dataclasses import dataclass
 from exporter.model import Micros
 from exporter.state.windows import shifts
 from exporter.vendor.hidden.known import NOBODY
+from exporter.vendor.matching.skew import shifted
 from exporter.vendor.record import VendorCall
-from exporter.vendor.skew import shifted
 
 _NOBODY = ", ".join(f"'{hash_}'" for hash_ in sorted(NOBODY))
 _KNOWN_APP = "EXISTS (SELECT 1 FROM familiar WHERE name = 'app:' || app_id)"

@@ -13,8 +13,8 @@ from dataclasses import dataclass
 from exporter.model import Micros
 from exporter.vendor.fingerprint import CallPrint
 from exporter.vendor.hidden.traces import TracePrint
+from exporter.vendor.matching.skew import shifted
 from exporter.vendor.record import VendorCall
-from exporter.vendor.skew import shifted
 
 SECOND = 1_000_000
 _NEAR = 60 * SECOND

@@ -19,7 +19,7 @@ from exporter.model import (
     Tokens,
     VendorReading,
 )
-from exporter.vendor.match import Match
+from exporter.vendor.matching.match import Match
 from exporter.vendor.record import VendorCall
 
 RELAYED = "relayed"

@@ -18,7 +18,9 @@ import orjson
 from exporter.clock import micros
 from exporter.model import Micros, Money, Tokens
 from exporter.vendor.adapters.base import Unreadable
-from exporter.vendor.counting import Counted, count_request
+from exporter.vendor.asked.counting import Counted, count_request
+from exporter.vendor.asked.messages import prompt_of, tool_calls_of
+from exporter.vendor.asked.parts import Asked, asked_of
 from exporter.vendor.fingerprint import (
     AnswerPrint,
     PromptPrint,
@@ -29,8 +31,6 @@ from exporter.vendor.fingerprint import (
     user_hashes,
 )
 from exporter.vendor.hidden.recognise import recognise
-from exporter.vendor.messages import prompt_of, tool_calls_of
-from exporter.vendor.requests import Asked, asked_of
 from exporter.vendor.usage import BadUsage, normalise
 
 OPERATIONS = frozenset({"chat", "completion", "responses", "embeddings", "rerank"})

@@ -9,6 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from exporter.model import Call, PromptMessage, Recorded, Status, Tokens, ToolCall
+from exporter.vendor.asked.messages import prompt_of
 from exporter.vendor.fingerprint import (
     BEGINNINGS,
     CallPrint,
@@ -18,7 +19,6 @@ from exporter.vendor.fingerprint import (
     print_prompt,
     user_hashes,
 )
-from exporter.vendor.messages import prompt_of
 
 CALL = Call(
     call_id="node:1",

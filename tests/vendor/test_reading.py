@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from exporter.model import Accuracy, DifyKind, DifyReading, LocalReading, Money, Tokens
-from exporter.vendor.match import Match
+from exporter.vendor.matching.match import Match
 from exporter.vendor.reading import Owned, better_local, relayed, vendor_reading
 from exporter.vendor.record import VendorCall, parse
 

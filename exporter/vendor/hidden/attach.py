@@ -8,10 +8,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from exporter.vendor.candidates import RequestId
 from exporter.vendor.hidden import conversations, retrievals
 from exporter.vendor.hidden.known import SECOND, Attached, Known, Told
 from exporter.vendor.hidden.traces import TracePrint
+from exporter.vendor.matching.candidates import RequestId
 from exporter.vendor.record import VendorCall
 
 __all__ = ["Attached", "attach"]

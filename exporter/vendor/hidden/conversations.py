@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from exporter.model import Micros
-from exporter.vendor.candidates import RequestId
 from exporter.vendor.hidden.known import SECOND, Decided, Known, Told, possible, undisputed
 from exporter.vendor.hidden.settle import settle, settle_one_each
 from exporter.vendor.hidden.stretches import stretches
 from exporter.vendor.hidden.traces import TracePrint
+from exporter.vendor.matching.candidates import RequestId
 from exporter.vendor.record import VendorCall
 
 TITLE_LATE = 5 * SECOND

@@ -9,11 +9,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from exporter.model import Micros
-from exporter.vendor.candidates import RequestId
 from exporter.vendor.fingerprint import user_hashes
 from exporter.vendor.hidden.settle import Claims
 from exporter.vendor.hidden.stretches import Key, Stretches
 from exporter.vendor.hidden.traces import TracePrint
+from exporter.vendor.matching.candidates import RequestId
 from exporter.vendor.record import VendorCall
 
 SECOND: Micros = 1_000_000

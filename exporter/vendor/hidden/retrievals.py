@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from exporter.vendor.candidates import RequestId
 from exporter.vendor.hidden.known import (
     SECOND,
     Decided,
@@ -18,6 +17,7 @@ from exporter.vendor.hidden.known import (
 from exporter.vendor.hidden.settle import settle, settle_one_each
 from exporter.vendor.hidden.stretches import Window, stretches
 from exporter.vendor.hidden.traces import TracePrint
+from exporter.vendor.matching.candidates import RequestId
 from exporter.vendor.record import VendorCall
 
 SLOW_START = 30 * SECOND

@@ -11,9 +11,9 @@ from collections.abc import Mapping, Sequence
 from itertools import pairwise
 
 from exporter.model import Micros
-from exporter.vendor.assign import certain, components, largest
-from exporter.vendor.candidates import RequestId
 from exporter.vendor.hidden.traces import TracePrint
+from exporter.vendor.matching.assign import certain, components, largest
+from exporter.vendor.matching.candidates import RequestId
 from exporter.vendor.record import VendorCall
 
 Claims = Mapping[RequestId, Sequence[TracePrint]]
