@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
+from dataclasses import replace
 
 import structlog
 
@@ -62,6 +63,7 @@ class App:
         self._pressure = pressure.Gauge(self.store, settings.state)
         self.active_at: Micros | None = None
         with self.store.transaction("start") as connection:
+            health.forget_jobs(connection, "evidence:")
             for item in self.destinations:
                 health.delivered(connection, item.name, now())
 
@@ -113,15 +115,9 @@ class App:
         return total
 
     def take_evidence(self, *, at_once: bool = False) -> Taken:
-        """Pull vendor sources on, match what is new, and look again at traces that it concerns.
-
-        Raises ExporterError of a source that cannot be read, after the others were.
-        """
-        try:
-            taken = self._intake.take(at_once=at_once, stopping=self.stopping.is_set)
-        finally:
-            again = self.matching.catch_up()
-        return Taken(taken.new, taken.refused, again)
+        """Pull vendor sources on, match what is new, and look again at traces that it concerns."""
+        taken = self._intake.take(at_once=at_once, stopping=self.stopping.is_set)
+        return replace(taken, looked_again=self.matching.catch_up())
 
     def deliver(self, name: str) -> float | None:
         """One destination's turn: send what is due, confirm what was acknowledged; seconds until the next look."""

@@ -6,24 +6,25 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-import structlog
-
 from exporter.errors import ExporterError
 from exporter.model import Micros
 from exporter.state import evidence
 from exporter.state.store import Store
 from exporter.vendor.pullers.base import Puller
 
-log = structlog.get_logger()
+_LONGEST_PAUSE = 300.0
 
 
 @dataclass(frozen=True, slots=True)
 class Taken:
-    """New requests, records refused, and Dify records that are read again because of them."""
+    """New requests, records refused, and Dify records that are read again because of them; which sources were read, and
+    which failed and why."""
 
     new: int = 0
     refused: int = 0
     looked_again: int = 0
+    read: tuple[str, ...] = ()
+    failed: tuple[tuple[str, ExporterError], ...] = ()
 
 
 class Intake:
@@ -32,25 +33,33 @@ class Intake:
     def __init__(self, store: Store, pullers: Sequence[Puller], clock: Callable[[], Micros]) -> None:
         self._store, self._pullers, self._clock = store, tuple(pullers), clock
         self._next_at: dict[str, float] = {}
+        self._failures: dict[str, int] = {}
 
     def take(self, *, at_once: bool = False, stopping: Callable[[], bool] = lambda: False) -> Taken:
-        """Pull every source whose time has come (`at_once`: all). Raises the first source's ExporterError at the end."""
+        """Pull every source whose time has come (`at_once`: all). A source that fails is asked again with growing pauses."""
         new = refused = 0
-        failure: ExporterError | None = None
+        read: list[str] = []
+        failed: list[tuple[str, ExporterError]] = []
         for puller in self._pullers:
             if not at_once and time.monotonic() < self._next_at.get(puller.name, 0.0):
                 continue
             try:
                 more = self._take(puller, stopping)
             except ExporterError as error:
-                log.warning("evidence_not_read", source=puller.name, reason=str(error), hint=error.hint)
-                failure = failure or error
+                failed.append((puller.name, error))
+                self._failures[puller.name] = self._failures.get(puller.name, 0) + 1
             else:
                 new, refused = new + more.new, refused + more.refused
-            self._next_at[puller.name] = time.monotonic() + puller.every_seconds
-        if failure is not None:
-            raise failure
-        return Taken(new, refused)
+                read.append(puller.name)
+                self._failures.pop(puller.name, None)
+            self._next_at[puller.name] = time.monotonic() + self._pause(puller)
+        return Taken(new, refused, read=tuple(read), failed=tuple(failed))
+
+    def _pause(self, puller: Puller) -> float:
+        growing: float = 2.0 ** min(self._failures.get(puller.name, 0), 8)
+        return (
+            max(puller.every_seconds, min(_LONGEST_PAUSE, growing)) if growing > 1 else puller.every_seconds
+        )
 
     def close(self) -> None:
         """Give back connections."""

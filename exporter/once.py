@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from exporter.destinations.delivery import Courier
-from exporter.errors import ExporterError, Stopped
+from exporter.errors import Stopped
 from exporter.pipeline import Processed
 from exporter.state import health, outbox, records
 
@@ -93,11 +93,11 @@ class Drains:
 
 
 def _evidence(app: App) -> list[str]:
-    try:
-        app.take_evidence(at_once=True)
-    except ExporterError as error:
-        return [f"{error}. Try: {error.hint}" if error.hint else str(error)]
-    return []
+    """One sentence for each vendor source that could not be read."""
+    return [
+        f"{name}: {error}. Try: {error.hint}" if error.hint else f"{name}: {error}"
+        for name, error in app.take_evidence(at_once=True).failed
+    ]
 
 
 def _record_counts(app: App) -> dict[str, int]:

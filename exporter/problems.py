@@ -7,7 +7,9 @@ from collections.abc import Iterator, Mapping
 from exporter.state.health import Delivery, Job
 from exporter.state.outbox import Backlog
 
-_JOBS = {"poll": "Dify cannot be read", "evidence": "Vendor evidence cannot be read"}
+_JOBS = {"poll": "Dify cannot be read", "evidence": "Vendor evidence cannot be matched"}
+EVIDENCE = "evidence"
+"""The job that takes and matches evidence; each source is recorded behind a colon."""
 
 
 def sentence(text: str) -> str:
@@ -20,7 +22,11 @@ def sentence(text: str) -> str:
 
 def failing_job(job: Job) -> str:
     """A job that fails and is tried again by itself."""
-    what = _JOBS.get(job.name, f"The job {job.name} fails")
+    kind, _, source = job.name.partition(":")
+    if kind == EVIDENCE and source:
+        what = f"Vendor evidence of {source} cannot be read"
+    else:
+        what = _JOBS.get(job.name, f"The job {job.name} fails")
     return (
         f"{what}: {sentence(job.failure or 'no reason is known')}"
         " It is tried again by itself; `dify-exporter check` tests the connections and says what is missing."

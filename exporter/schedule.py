@@ -145,8 +145,12 @@ class Schedule:
 
     def _evidence(self) -> None:
         taken = self._app.take_evidence()
-        if taken.new or taken.refused:
+        if taken.new or taken.refused or taken.looked_again:
             log.info("evidence", new=taken.new, refused=taken.refused, looked_again=taken.looked_again)
+        for source in taken.read:
+            self._succeeded(f"evidence:{source}")
+        for source, error in taken.failed:
+            self._failed(f"evidence:{source}", str(error), hint=error.hint)
 
     def _deliver(self, name: str) -> Callable[[], None]:
         def work() -> None:

@@ -61,6 +61,11 @@ def failed(connection: sqlite3.Connection, job: str, now: Micros, reason: str) -
     )
 
 
+def forget_jobs(connection: sqlite3.Connection, beginning: str) -> None:
+    """What was recorded of jobs whose names begin so: they may have left the settings since."""
+    connection.execute("DELETE FROM jobs WHERE substr(name, 1, ?) = ?", (len(beginning), beginning))
+
+
 def jobs(connection: sqlite3.Connection) -> dict[str, Job]:
     """All jobs by name."""
     rows = connection.execute("SELECT name, succeeded_at, failed_at, failure, runs FROM jobs")

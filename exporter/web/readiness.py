@@ -149,9 +149,9 @@ def _warnings(seen: Seen) -> Iterator[str]:
     for name, delivery in seen.deliveries.items():
         if not delivery.hold and problems.is_silent(delivery):
             yield problems.silent(delivery, seen.backlogs.get(name))
-    evidence = seen.jobs.get("evidence")
-    if evidence is not None and evidence.is_failing:
-        yield problems.failing_job(evidence)
+    for job in seen.jobs.values():
+        if job.name.partition(":")[0] == problems.EVIDENCE and job.is_failing:
+            yield problems.failing_job(job)
     yield from problems.leftovers(seen.backlogs, seen.set_aside)
 
 

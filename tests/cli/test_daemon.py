@@ -18,6 +18,7 @@ from urllib.request import urlopen
 
 import psycopg
 import pytest
+import requests
 from command import lines, run, start
 from living_dify import insert, living_dify, message, stamp, uuid_of
 
@@ -222,6 +223,39 @@ def test_evidence_that_comes_late_corrects_what_was_sent(
     [call] = lines(run("calls", "--json", cwd=tmp_path, env=_env(dify, langfuse.url)).stdout)
     assert call["readings"]["vendor"]["input"] == 13
     assert call["verdict"] in ("explained", "unexplained")
+
+
+def test_pushed_evidence_is_matched_at_once_and_a_source_that_fails_holds_nothing_up(
+    dify: str, langfuse: LangfuseTwin, tmp_path: Path
+) -> None:
+    nobody = _free_port()
+    (tmp_path / "dify-exporter.yaml").write_text(
+        "compare: {settle: 1s}\n"
+        f"vendor: [{{kind: litellm, url: 'http://127.0.0.1:{nobody}', key: sk-admin}}, {{kind: push, name: apisix}}]\n"
+    )
+    _commit(dify, message("pushed for", stamp(5)[:19]))
+    with daemon(tmp_path, _env(dify, langfuse.url)) as running:
+        wait_for(lambda: len(langfuse.counts()) == 2)
+        entry = {
+            "start_time": 0, "request": {"id": "r1"}, "llm_summary": {
+                "request_model": "gpt-4o-mini", "model": "gpt-4o-mini", "duration": "100", "prompt_tokens": "13",
+                "completion_tokens": "5", "total_tokens": "18", "upstream_response_time": "100",
+            },
+            "llm_request": {"messages": [{"role": "user", "content": "question pushed for"}]},
+            "llm_response_text": {"content": "an answer"},
+        }  # fmt: skip
+        entry["start_time"] = round((time.time() - 5) * 1000)
+        answer = requests.post(
+            f"{running.page}v1/vendor-calls/apisix?source=apisix", json=[entry, {"no": "request"}], timeout=10
+        )
+        assert answer.json()["accepted"] == 1, answer.text
+        wait_for(lambda: any((row["usageDetails"] or {}).get("vendor") == 18 for row in langfuse.rows()), 15)
+        warnings = running.ready()[1]["warnings"]
+        assert any("Vendor evidence of litellm cannot be read" in text for text in warnings), warnings
+        running.end()
+    told = json.loads(run("evidence", "--json", cwd=tmp_path, env=_env(dify, langfuse.url)).stdout)
+    assert {item["source"]: item["matched"] for item in told["sources"]} == {"apisix": 1, "litellm": 0}
+    assert "sk-admin" not in "".join(running.log)
 
 
 def test_a_backfill_beside_a_running_daemon_is_read_by_the_daemon(
