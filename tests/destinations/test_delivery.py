@@ -65,7 +65,9 @@ def _traces(count: int) -> list[AssessedTrace]:
             for index, row in enumerate((node(1, "start"), llm(2), llm(3), node(4, "end")))
         ]
         rows.append(run_rows(*nodes, run=run))
-    read = readings.read([assemble(item) for item in rows], [], [], config.CompareSettings())  # type: ignore[call-arg]
+    read = readings.read(
+        [assemble(item) for item in rows], readings.Evidence({}, {}), config.CompareSettings()
+    )
     return [item.assessed for item in read]
 
 
