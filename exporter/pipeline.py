@@ -124,9 +124,22 @@ class Pipeline:
         known = {(item.ref.kind, item.ref.id): item for item in due}
         with self._store.read() as connection:
             revisions = ledger.revisions(connection, [item.assessed.trace.trace_id for item in assessed])
+            before = ledger.documents(
+                connection,
+                [
+                    item.assessed
+                    for item in assessed
+                    if not item.assessed.trace.is_final and item.assessed.trace.trace_id in revisions
+                ],
+            )
         plans = [
             self._plan(
-                item, known[(item.assessed.trace.ref.kind, item.assessed.trace.ref.id)], revisions, now, hurry
+                item,
+                known[(item.assessed.trace.ref.kind, item.assessed.trace.ref.id)],
+                revisions,
+                before,
+                now,
+                hurry,
             )
             for item in assessed
         ]
@@ -141,7 +154,13 @@ class Pipeline:
         return _counted(plans, fetched, broken, parcels)
 
     def _plan(
-        self, item: readings.Read, due: Due, revisions: dict[str, int], now: Micros, hurry: bool
+        self,
+        item: readings.Read,
+        due: Due,
+        revisions: dict[str, int],
+        before: dict[str, list[str]],
+        now: Micros,
+        hurry: bool,
     ) -> _Plan:
         trace = item.assessed.trace
         revision = revisions.get(trace.trace_id, 0)
@@ -153,6 +172,7 @@ class Pipeline:
             self._settings.compare,
             evidence_expected=self._evidence_expected,
             was_exported=revision > 0,
+            is_different=trace.trace_id in before and before[trace.trace_id] != ledger.written(item.assessed),
             hurry=hurry,
         )
         parcels = self._render(item.assessed, revision + 1) if decision.export else ()

@@ -36,12 +36,16 @@ def decide(
     *,
     evidence_expected: bool,
     was_exported: bool,
+    is_different: bool,
     hurry: bool,
 ) -> Decision:
-    """What to do with a trace that was just read. `hurry` (run --once) waits for nothing that only time would bring."""
+    """What to do with a trace that was just read. `hurry` (run --once) waits for nothing that only time would bring;
+    `is_different`: something else is known of an exported trace now."""
     trace = assessed.trace
     if not trace.is_final:
-        return _unfinished(trace, now, checks, dify, was_exported=was_exported)
+        if evidence_expected and checks == 0 and not was_exported:
+            return Decision(False, now if hurry else _next_look(trace, now, compare), FIRST_LOOK)
+        return _unfinished(trace, now, checks, dify, export=is_different or not was_exported)
     if was_exported:
         return Decision(True)
     if evidence_expected and checks == 0:
@@ -72,9 +76,7 @@ def _next_look(trace: Trace, now: Micros, compare: CompareSettings) -> Micros:
     return max(now, min(_settled_at(trace, compare), now + 10 * SECOND))
 
 
-def _unfinished(
-    trace: Trace, now: Micros, checks: int, dify: DifySettings, *, was_exported: bool
-) -> Decision:
+def _unfinished(trace: Trace, now: Micros, checks: int, dify: DifySettings, *, export: bool) -> Decision:
     age = now - trace.ref.created_at
     limit = round((dify.paused_after if trace.is_paused else dify.unfinished_after) * SECOND)
     look_at = now + min(_LONGEST_LOOK, round(dify.poll_interval * SECOND) * 2 ** min(checks, 12))
@@ -83,4 +85,4 @@ def _unfinished(
         return Decision(False, min(look_at, trace.ref.created_at + limit), word)
     if age >= round(dify.watch_unfinished * SECOND):
         look_at = 0
-    return Decision(not was_exported, look_at or None, "never finished")
+    return Decision(export, look_at or None, "never finished")

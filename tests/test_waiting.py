@@ -30,10 +30,19 @@ def _decide(
     checks: int = 0,
     expected: bool = False,
     exported: bool = False,
+    different: bool = False,
     hurry: bool = False,
 ) -> Decision:
     return decide(
-        trace, NOW, checks, DIFY, COMPARE, evidence_expected=expected, was_exported=exported, hurry=hurry
+        trace,
+        NOW,
+        checks,
+        DIFY,
+        COMPARE,
+        evidence_expected=expected,
+        was_exported=exported,
+        is_different=different,
+        hurry=hurry,
     )
 
 
@@ -86,3 +95,21 @@ def test_a_watched_row_that_finished_after_all_is_exported_again() -> None:
 
 def test_a_month_old_unfinished_row_met_for_the_first_time_is_exported() -> None:
     assert _decide(_trace(40 * DAY, is_final=False)).export
+
+
+def test_an_unfinished_trace_that_was_exported_leaves_again_only_when_something_else_is_known() -> None:
+    old = _trace(2 * 3600 * SECOND, is_final=False)
+    assert not _decide(old, exported=True).export
+    assert _decide(old, exported=True, different=True).export
+
+
+def test_an_unfinished_trace_is_known_to_the_matching_before_it_leaves() -> None:
+    old = _trace(2 * 3600 * SECOND, is_final=False)
+    assert (
+        _decide(old, expected=True, hurry=True).export,
+        _decide(old, expected=True, hurry=True).look_again_at,
+    ) == (
+        False,
+        NOW,
+    )
+    assert _decide(old, expected=True, checks=1).export

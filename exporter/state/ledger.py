@@ -122,6 +122,26 @@ def _known(connection: sqlite3.Connection, trace_ids: Sequence[str]) -> dict[str
     return dict(rows)
 
 
+def written(assessed: AssessedTrace) -> list[str]:
+    """The call documents of a trace as they are stored."""
+    return [
+        orjson.dumps(call_document(assessed.trace, assessment)).decode()
+        for assessment in assessed.assessments
+    ]
+
+
+def documents(connection: sqlite3.Connection, traces: Sequence[AssessedTrace]) -> dict[str, list[str]]:
+    """The stored call documents of these traces, in order."""
+    found: dict[str, list[str]] = {}
+    for assessed in traces:
+        trace_id = assessed.trace.trace_id
+        rows = connection.execute(
+            "SELECT document FROM calls WHERE trace_id = ? ORDER BY position", (trace_id,)
+        )
+        found[trace_id] = [document for (document,) in rows]
+    return found
+
+
 def _documents(connection: sqlite3.Connection, trace_id: str) -> list[Document]:
     rows = connection.execute("SELECT document FROM calls WHERE trace_id = ? ORDER BY position", (trace_id,))
     return [orjson.loads(document) for (document,) in rows]
