@@ -106,8 +106,8 @@ def _from_environment(environ: Mapping[str, str], problems: list[str]) -> dict[s
     known = {"_".join(path).upper(): path for path, _ in leaves()}
     tree: dict[str, Any] = {}
     for variable, text in environ.items():
-        if not variable.startswith(PREFIX) or variable == PREFIX + "CONFIG":
-            continue
+        if not variable.startswith(PREFIX) or variable == PREFIX + "CONFIG" or not text:
+            continue  # Compose sets what it does not know to nothing
         path = known.get(variable[len(PREFIX) :].replace("__", "_").upper())
         if path is None:
             problems.append(f"{variable}: no such setting")
