@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import sqlite3
 import threading
+import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -34,6 +35,8 @@ _CLOCK_REACH = 900 * SECOND
 _CLOCK_STEP = SECOND // 10
 """A newly learnt clock difference counts when it moved by more than that."""
 
+_REST = 9.0
+_LONGEST_REST = 20.0
 _FEW = 5
 _HOUR = 3600 * SECOND
 
@@ -54,13 +57,23 @@ class Matching:
         self._one_at_a_time = threading.Lock()
         self._assigning = threading.Lock()
         self._tried: dict[tuple[str, int], int] = {}
+        self._rested_at = 0.0
 
-    def catch_up(self) -> int:
-        """Match every stretch that has something new; returns how many traces must be read again."""
+    def catch_up(self, *, in_hurry: bool = True) -> int:
+        """Match every stretch that has something new; returns how many traces must be read again.
+
+        Each look takes in minutes of neighbours, so in busy times looking at every single arrival would cost more than all
+        else. Without a hurry it therefore rests nine times as long as it worked, but not for longer than `_LONGEST_REST`.
+        """
         again = 0
         with self._one_at_a_time:
+            if not in_hurry and time.monotonic() < self._rested_at:
+                return 0
+            began = time.monotonic()
             while not self._stopping() and (stretch := self._next_stretch()):
                 again += self._match_stretch(stretch)
+            ended = time.monotonic()
+            self._rested_at = ended + min(_LONGEST_REST, _REST * (ended - began))
         return again
 
     @contextmanager
@@ -118,7 +131,14 @@ class Matching:
             for request in found.attempts
         }
         free = [request for request in singles if (request.source, request.id) not in owned]
-        return _Slice(inner, calls, stored, doubled, owned, attach(traces, free, self._settings.match_skew) if free else {})
+        return _Slice(
+            inner,
+            calls,
+            stored,
+            doubled,
+            owned,
+            attach(traces, free, self._settings.match_skew) if free else {},
+        )
 
     def _apply(self, connection: sqlite3.Connection, found: _Slice) -> int:
         """Store what changed; the traces that it concerns are looked at again."""

@@ -84,7 +84,7 @@ class Pipeline:
         if not due:
             return Processed()
         if any(item.checks for item in due):
-            self._matching.catch_up()  # second looks: by now the calls of that time are known
+            self._matching.catch_up(in_hurry=hurry)  # second looks: by now the calls of that time are known
         fetched = self._source.fetch(tuple(item.ref for item in due))
         traces, broken = _assembled(fetched)
         fetched = replace(fetched, traces=())  # their texts live on in the traces; one copy is enough
