@@ -28,7 +28,8 @@ def stay_on(core: int) -> None:
 
 def destination(kind: str, address: str) -> dict[str, Any]:
     """A destination of this kind at the sink. Its answer is the receipt: the sink cannot be asked what it holds."""
-    return {"kind": kind, "endpoint": address, "confirm": "at_once", **(KEYS if kind == "langfuse" else {})}
+    own = {**KEYS, "scores": False} if kind == "langfuse" else {}
+    return {"kind": kind, "endpoint": address, "confirm": "at_once", **own}
 
 
 def exporter_flags(url: str, state: Path, kind: str, address: str) -> dict[str, Any]:

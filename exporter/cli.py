@@ -416,6 +416,47 @@ def replay(
     )
 
 
+@app.command()
+def audit(
+    context: typer.Context,
+    since: Annotated[str, typer.Option(help="Traces that began at or after this time.")],
+    until: Annotated[
+        str | None, typer.Option(help="Traces that began before this time; default: now.")
+    ] = None,
+    destination: Annotated[str | None, typer.Option(help="Only this destination.")] = None,
+    sample: Annotated[
+        int,
+        typer.Option(
+            min=0, help="Traces a day to compare span by span where only roots are listed (LangSmith)."
+        ),
+    ] = 50,
+    repair: Annotated[bool, typer.Option("--repair", help="Queue missing traces again.")] = False,
+    as_json: Json = False,
+) -> None:
+    """Compare the ledger with what each destination holds, by day: what is missing, what is doubled, what only waits."""
+    from exporter import audit as auditing
+    from exporter.destinations import registry
+
+    settings = _load(context).settings
+    question = auditing.Question(
+        _moment(since, "--since") or 0, _moment(until, "--until") or clock.now(), clock.now(), sample, repair
+    )
+    named = [item.name for item in settings.destinations]
+    wanted = named if destination is None else [name for name in named if name == destination]
+    if not wanted:
+        raise Misconfigured([f"no destination to audit; configured: {', '.join(named) or 'none'}"])
+    chosen = [item for item in registry.build(settings) if item.name in wanted]
+    days = []
+    with _store(settings) as store:
+        for day in auditing.audit(store, chosen, question):
+            days.append(day)
+            if as_json:
+                _print_lines([orjson.dumps(auditing.document(day)).decode()])
+    if not as_json:
+        printing.audit(out, [auditing.document(day) for day in days])
+    raise typer.Exit(auditing.exit_code(days))
+
+
 @config_app.command("show")
 def config_show(context: typer.Context, as_json: Json = False) -> None:
     """Effective settings and where each came from; secrets masked."""

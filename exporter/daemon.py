@@ -52,7 +52,7 @@ class App:
         self.store = Store(settings.state.path, boundary)
         self.store.lock()
         self.destinations: list[Destination] = registry.build(settings)
-        by_name = {item.name: item for item in settings.destinations}
+        by_name = registry.delivery_settings(settings)
         self.couriers = [Courier(self.store, item, by_name[item.name], now) for item in self.destinations]
         self.stopping = threading.Event()
         self.matching = Matching(self.store, settings.compare, now, self.stopping.is_set)
@@ -117,7 +117,7 @@ class App:
     def take_evidence(self, *, at_once: bool = False) -> Taken:
         """Pull vendor sources on, match what is new, and look again at traces that it concerns."""
         taken = self._intake.take(at_once=at_once, stopping=self.stopping.is_set)
-        return replace(taken, looked_again=self.matching.catch_up())
+        return replace(taken, looked_again=self.matching.catch_up(in_hurry=at_once))
 
     def deliver(self, name: str) -> float | None:
         """One destination's turn: send what is due, confirm what was acknowledged; seconds until the next look."""

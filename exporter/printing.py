@@ -250,6 +250,63 @@ def _explain_trace(console: Console, document: Document) -> None:
     console.print(Text.assemble("verdict: ", verdict(document["verdict"])))
 
 
+def audit(console: Console, documents: list[Document]) -> None:
+    """One line a destination and day, then the ids of what is not as it should be."""
+    if not documents:
+        console.print("nothing that was exported began in that time")
+        return
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for name in ("day", "destination", "exported", "there", "missing", "doubled", "waiting", "note"):
+        table.add_column(name, justify="left" if name in ("day", "destination", "note") else "right")
+    for item in documents:
+        found = (
+            [f"{item['there']:,}", f"{len(item['missing']):,}", f"{len(item['doubled']):,}"]
+            if item["asked"]
+            else ["–"] * 3
+        )
+        waits = ", ".join(f"{count:,} {name}" for name, count in item["waiting"].items() if count)
+        table.add_row(
+            item["day"],
+            item["destination"],
+            f"{item['exported']:,}",
+            *found,
+            waits or "0",
+            Text(_audit_note(item)),
+        )
+    console.print(table)
+    for item in documents:
+        for line in _audit_ids(item):
+            console.print(line, highlight=False, markup=False)
+
+
+_IDS_SHOWN = 10
+
+
+def _audit_note(item: Document) -> str:
+    if not item["asked"]:
+        return str(item["reason"])
+    notes = []
+    if item["compared_by_span"] < item["exported"] - sum(item["waiting"].values()):
+        notes.append(f"{item['compared_by_span']:,} compared span by span, the others by their root")
+    if item["queued_again"]:
+        notes.append(f"{item['queued_again']:,} queued again")
+    return "; ".join(notes)
+
+
+def _audit_ids(item: Document) -> list[str]:
+    where = f"{item['day']} {item['destination']}"
+    lines = [
+        f"missing  {where}  {found['trace_id']}  {found['spans_missing']} of {found['spans']} spans"
+        for found in item["missing"][:_IDS_SHOWN]
+    ]
+    lines += [
+        f"doubled  {where}  {found['trace_id']}  {found['rows_too_many']} rows too many"
+        for found in item["doubled"][:_IDS_SHOWN]
+    ]
+    more = sum(max(0, len(item[name]) - _IDS_SHOWN) for name in ("missing", "doubled"))
+    return [*lines, f"         {where}  and {more:,} more (all with --json)"] if more else lines
+
+
 def settings(console: Console, rows: list[tuple[str, Any, str, str]]) -> None:
     """`config show` as a table."""
     table = Table(box=None, pad_edge=False, header_style="bold")

@@ -32,7 +32,13 @@ def serve(settings: Settings, shutdown_seconds: float) -> int:
     names = [item.name for item in app.destinations]
     web = WebServer(
         build_app(
-            app.store, _readiness(app), settings.web, names, app.now, settings.intake, schedule.evidence_arrived
+            app.store,
+            _readiness(app),
+            settings.web,
+            names,
+            app.now,
+            settings.intake,
+            schedule.evidence_arrived,
         )
     )
     try:

@@ -175,44 +175,74 @@ class ModelSettings(_Section):
         return Rule(self.match, self.family, self.tokenizer, self.template, self.note)
 
 
+ContentMode = Literal["full", "redacted", "none"]
+
+
+class AppContentSettings(_Section):
+    """One app, or several by a pattern, whose texts are treated differently; the first entry that matches wins."""
+
+    match: str = Field(
+        min_length=1,
+        description="the app's name or id; * and ? stand for any characters, capitals do not matter",
+    )
+    mode: ContentMode
+
+
 class ContentSettings(_Section):
     """How much prompt and answer text leaves the building."""
 
-    mode: Literal["full", "redacted", "none"] = "full"
+    mode: ContentMode = "full"
+    builtin: list[Literal["email", "phone", "id_card", "bank_card", "keys"]] = Field(
+        default=["email", "phone", "id_card", "bank_card", "keys"],
+        description="what mode redacted finds by itself",
+    )
     patterns: list[str] = Field(
-        default=[
-            r"(?i)\b(?:sk|pk|rk|app|ghp|xox[abp])-[A-Za-z0-9_-]{12,}",
-            r"(?i)\bbearer\s+[A-Za-z0-9._~+/-]{12,}=*",
-            r"[A-Za-z0-9._%+-]+@[A-Za-z0-9.-]+\.[A-Za-z]{2,}",
-            r"(?<!\d)(?:\+?\d[\s-]?){11,15}(?!\d)",
-        ],
-        description="regular expressions replaced by [redacted] in mode redacted",
+        default=[], description="own regular expressions, replaced by [redacted] in mode redacted"
     )
     max_chars: int = Field(200_000, ge=1000, description="a longer text is cut in spans (never in counts)")
+    apps: list[AppContentSettings] = Field(default=[], description="another mode for some apps")
 
     @model_validator(mode="after")
-    def _patterns_compile(self) -> ContentSettings:
+    def _patterns_usable(self) -> ContentSettings:
+        from exporter.spans.expressions import problem
+
         for pattern in self.patterns:
-            try:
-                re.compile(pattern)
-            except re.error as error:
-                raise ValueError(f"pattern {pattern!r} is not a regular expression: {error}") from None
+            found = problem(pattern)
+            if found:
+                raise ValueError(f"pattern {pattern!r} {found}")
         return self
 
 
 class DestinationSettings(_Section):
     """One place that traces are sent to."""
 
-    kind: Literal["langfuse", "langsmith", "otlp"]
+    kind: Literal[
+        "langfuse", "langsmith", "opik", "mlflow", "databricks", "weave", "arize", "phoenix",
+        "aliyun-arms", "aliyun-cloudmonitor", "tencent-apm", "otlp",
+    ]  # fmt: skip
     name: str = ""
     endpoint: str = Field("", description="base address; default: the platform's own cloud")
     public_key: str = Field("", description="langfuse")
     secret_key: SecretStr = Field(SecretStr(""), description="langfuse")
-    api_key: SecretStr = Field(SecretStr(""), description="langsmith")
-    project: str = Field("default", description="langsmith project")
-    workspace: str = Field("", description="langsmith workspace id, for keys of an organisation")
+    api_key: SecretStr = Field(
+        SecretStr(""), description="the platform's key, token or license key; not for langfuse and otlp"
+    )
+    project: str = Field("default", description="project: langsmith, opik, weave, arize, phoenix")
+    workspace: str = Field(
+        "", description="langsmith: workspace id, for keys of an organisation; opik: workspace name"
+    )
+    experiment: str = Field("", description="mlflow: id of the experiment")
+    table: str = Field("", description="databricks: Unity Catalog table of the spans")
+    entity: str = Field("", description="weave: team or user that owns the project")
+    space_id: str = Field("", description="arize: id of the space")
+    region: str = Field("", description="aliyun-arms: region, such as cn-hangzhou, when endpoint is not set")
     headers: dict[str, SecretStr] = Field(default={}, description="extra request headers")
-    content: ContentSettings | None = Field(None, description="overrides the global content section")
+    content: ContentSettings | None = Field(
+        None, description="what differs from the global content section for this destination"
+    )
+    scores: bool = Field(
+        True, description="langfuse, langsmith: send the differences and the verdict as scores too"
+    )
     timeout: Seconds = Field(30.0, description="time to wait for an answer")
     max_spans: int = Field(500, ge=1, description="spans in one request")
     max_bytes: ByteSize = Field(4 * 2**20, description="uncompressed bytes in one request")
@@ -239,7 +269,62 @@ class DestinationSettings(_Section):
             raise ValueError("langsmith needs api_key (LANGSMITH_API_KEY)")
         if self.kind == "otlp" and not self.endpoint:
             raise ValueError("otlp needs endpoint (OTEL_EXPORTER_OTLP_ENDPOINT)")
+        needs = _NEEDED_BY_PLATFORM.get(self.kind, {})
+        missing = [f"{name} ({why})" for name, why in needs.items() if not _is_set(getattr(self, name))]
+        if missing:
+            raise ValueError(f"{self.kind} needs {' and '.join(missing)}")
+        if self.kind == "aliyun-arms" and not (self.endpoint or self.region):
+            raise ValueError("aliyun-arms needs region (such as cn-hangzhou) or endpoint")
+        if self.kind == "opik" and not (self.endpoint or self.api_key.get_secret_value()):
+            raise ValueError("opik needs api_key (Comet's cloud) or endpoint (your own Opik)")
+        if self.kind in _NEEDED_BY_PLATFORM:
+            self._speaks_http()
         return self
+
+    def _speaks_http(self) -> None:
+        """Refuse addresses of a platform that are known to answer gRPC only, and keys inside of addresses."""
+        if "/adapt_" in self.endpoint:
+            raise ValueError(
+                "endpoint holds the license key: set api_key to what follows adapt_, up to the next slash, "
+                "and endpoint to what stands before /adapt_"
+            )
+        if _GRPC_ADDRESS.search(self.endpoint):
+            raise ValueError(
+                "endpoint is a gRPC address, and gRPC is not supported yet: name the platform's OTLP/HTTP address, "
+                "or that of an OpenTelemetry Collector (http://otel-collector:4318) which passes the spans on "
+                "over gRPC (docs/destinations.md shows how)"
+            )
+
+
+_GRPC_ADDRESS = re.compile(
+    r"^https?://[^/]*(?::4317(?:/|$)|\.aliyuncs\.com:8090(?:/|$)|\.apm\.tencentcs\.com|\.zerobus\.)"
+)
+
+_NEEDED_BY_PLATFORM: dict[str, dict[str, str]] = {
+    "opik": {},
+    "mlflow": {
+        "endpoint": "the server's address, such as http://mlflow:5000",
+        "experiment": "the experiment's id, a number; not its name",
+    },
+    "databricks": {
+        "endpoint": "the workspace's address, such as https://dbc-1234.cloud.databricks.com",
+        "api_key": "a personal access token, or an OAuth token",
+        "table": "<catalog>.<schema>.<prefix>_otel_spans",
+    },
+    "weave": {"api_key": "a W&B key", "entity": "the team or user that owns the project"},
+    "arize": {"api_key": "a key of the space", "space_id": "the space's id"},
+    "phoenix": {"endpoint": "the server's address, such as http://phoenix:6006"},
+    "aliyun-arms": {"api_key": "the license key: what follows adapt_ in the address that the console shows"},
+    "aliyun-cloudmonitor": {
+        "endpoint": "what stands before /adapt_ in the address that the console shows",
+        "api_key": "the license key: what follows adapt_ in that address",
+    },
+    "tencent-apm": {
+        "endpoint": "an OpenTelemetry Collector, such as http://otel-collector:4318: Tencent takes gRPC only",
+        "api_key": "the token of the business system",
+    },
+}
+"""What each platform of the preset table needs, with the words that say where to find it."""
 
 
 class CompareSettings(_Section):
@@ -304,4 +389,13 @@ class Settings(_Section):
         ):
             for name in sorted({name for name in names if names.count(name) > 1}):
                 raise ValueError(f"two {what} are named {name!r}; give each its own name")
+        return self
+
+    @model_validator(mode="after")
+    def _content_of_destinations(self) -> Settings:
+        """What a destination's content leaves open is as in the global section: a rule for an app holds everywhere."""
+        for item in self.destinations:
+            if item.content is not None:
+                given = {name: getattr(item.content, name) for name in item.content.model_fields_set}
+                object.__setattr__(item, "content", self.content.model_copy(update=given))
         return self

@@ -65,6 +65,14 @@ class Http:
         """Read something. Raises as `post`."""
         return self._request("GET", url, params, None, {}, _PAGE_CAP_BYTES)
 
+    def patch(self, url: str, body: bytes) -> Reply:
+        """Change something by a JSON body. Raises as `post`."""
+        return self._request("PATCH", url, None, body, {"Content-Type": JSON}, _REPLY_CAP_BYTES)
+
+    def delete(self, url: str) -> Reply:
+        """Take something away. Raises as `post`."""
+        return self._request("DELETE", url, None, None, {}, _REPLY_CAP_BYTES)
+
     def _request(
         self,
         method: str,

@@ -17,6 +17,7 @@ from exporter.destinations import platform
 from exporter.destinations.answers import export
 from exporter.destinations.base import Answer, Checked, Confirmation, Limits, Unit
 from exporter.destinations.http import Http, Reply, shown_address
+from exporter.destinations.langfuse_holdings import LangfuseHoldings
 from exporter.destinations.langfuse_readback import CannotAsk, ReadBack
 from exporter.errors import Misconfigured, Unreachable
 from exporter.model import AssessedTrace
@@ -62,6 +63,10 @@ class Langfuse:
             return self._read_back.missing(units)
         except CannotAsk:
             return None
+
+    def holdings(self) -> LangfuseHoldings:
+        """For the audit."""
+        return LangfuseHoldings(self._http, self._host)
 
     def check(self) -> list[Checked]:
         """Version, project of the keys, kind of server, and whether the keys may send."""

@@ -18,6 +18,7 @@ from exporter.destinations import platform
 from exporter.destinations.answers import export, send
 from exporter.destinations.base import Answer, Checked, Confirmation, Limits, Outcome, Unit
 from exporter.destinations.http import Http, Reply, shown_address
+from exporter.destinations.langsmith_holdings import LangSmithHoldings
 from exporter.errors import Misconfigured, Unreachable
 from exporter.model import AssessedTrace
 from exporter.spans import otlp
@@ -108,6 +109,10 @@ class LangSmith:
         except _CannotAsk:
             return None
         return {seq for seq, ids in wanted.items() if not held.issuperset(ids)}
+
+    def holdings(self) -> LangSmithHoldings:
+        """For the audit."""
+        return LangSmithHoldings(self._http, self._api, self._project_name)
 
     def check(self) -> list[Checked]:
         """Version of the server, then whether the key may see the project."""

@@ -62,13 +62,14 @@ class LangfuseProjector:
     def __call__(self, assessed: AssessedTrace) -> list[bytes]:
         """The serialised spans of one trace."""
         of = tree(assessed)
+        content = self._content.of(of.trace.app)
         shared = piece(lambda add: self._shared(add, assessed))
         return [
-            self._span(of, step).SerializeToString() + self._types[_type(step)] + shared
+            self._span(of, step, content).SerializeToString() + self._types[_type(step)] + shared
             for step in of.trace.steps
         ]
 
-    def _span(self, of: Tree, step: Step) -> Any:
+    def _span(self, of: Tree, step: Step, content: Content) -> Any:
         name = of.trace.name if of.is_root(step) else step.name
         kind = CLIENT if step.call is not None else INTERNAL
         parent = of.parents[step.span_id]
@@ -80,13 +81,13 @@ class LangfuseProjector:
             metadata.update(explained_trace(of.assessed))
         if step.call is not None:
             self._call(add, step.call, of.assessment(step), metadata)
-        self._texts(add, step)
+        self._texts(add, step, content)
         self._ours.step(add, step, span.name)
         if step.link:
             metadata["child_trace"] = step.link
         if metadata:
             put_text(add, f"{_OBSERVATION}metadata", json_text(metadata))
-        self._outcome(span, add, step)
+        self._outcome(span, add, step, content)
         return span
 
     def _call(self, add: Add, call: Call, assessment: Assessment | None, metadata: dict[str, Any]) -> None:
@@ -113,22 +114,22 @@ class LangfuseProjector:
         self._ours.assessment(add, assessment)
         metadata.update(explained(assessment))
 
-    def _texts(self, add: Add, step: Step) -> None:
-        prompt: Any = chat_prompt(step.call, self._content) if step.call is not None else None
-        answer: Any = chat_answer(step.call, self._content) if step.call is not None else None
-        text_in = json_text(prompt) if prompt is not None else self._content(step.input)
-        text_out = json_text(answer) if answer is not None else self._content(step.output)
+    def _texts(self, add: Add, step: Step, content: Content) -> None:
+        prompt: Any = chat_prompt(step.call, content) if step.call is not None else None
+        answer: Any = chat_answer(step.call, content) if step.call is not None else None
+        text_in = json_text(prompt) if prompt is not None else content(step.input)
+        text_out = json_text(answer) if answer is not None else content(step.output)
         if text_in is not None:
             put_text(add, f"{_OBSERVATION}input", text_in)
         if text_out is not None:
             put_text(add, f"{_OBSERVATION}output", text_out)
 
-    def _outcome(self, span: Any, add: Add, step: Step) -> None:
+    def _outcome(self, span: Any, add: Add, step: Step, content: Content) -> None:
         level = _LEVELS.get(step.status)
         if level is None:
             return
         put_text(add, f"{_OBSERVATION}level", level)
-        error = self._content(step.error)
+        error = content(step.error)
         if error:
             put_text(add, f"{_OBSERVATION}status_message", error)
         if step.status is Status.ERROR:

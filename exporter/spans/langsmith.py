@@ -61,15 +61,18 @@ class LangSmithProjector:
     def __call__(self, assessed: AssessedTrace) -> list[bytes]:
         """The serialised spans of one trace."""
         of = tree(assessed)
+        content = self._content.of(of.trace.app)
         placed = runs(of)
         root = placed[of.trace.steps[0].span_id]
         shared = piece(lambda add: self._shared(add, of.trace, root))
         return [
-            self._span(of, step, placed[step.span_id]).SerializeToString() + self._kinds[_kind(step)] + shared
+            self._span(of, step, placed[step.span_id], content).SerializeToString()
+            + self._kinds[_kind(step)]
+            + shared
             for step in of.trace.steps
         ]
 
-    def _span(self, of: Tree, step: Step, run: Run) -> Any:
+    def _span(self, of: Tree, step: Step, run: Run, content: Content) -> Any:
         name = of.trace.name if of.is_root(step) else step.name
         kind = CLIENT if step.call is not None else INTERNAL
         parent = of.parents[step.span_id]
@@ -85,9 +88,9 @@ class LangSmithProjector:
             self._call(add, step, of.assessment(step))
         elif (what := operation(step)) is not None:
             put_text(add, "gen_ai.operation.name", what)
-        self._texts(add, step)
+        self._texts(add, step, content)
         self._ours.step(add, step, span.name)
-        self._outcome(span, step)
+        self._outcome(span, step, content)
         return span
 
     def _root(self, add: Add, assessed: AssessedTrace) -> None:
@@ -118,28 +121,26 @@ class LangSmithProjector:
         if assessment.findings:
             put_text(add, f"{METADATA}explanation", json_text(sentences(assessment)))
 
-    def _texts(self, add: Add, step: Step) -> None:
-        prompt = chat_prompt(step.call, self._content) if step.call is not None else None
-        answer = chat_answer(step.call, self._content) if step.call is not None else None
+    def _texts(self, add: Add, step: Step, content: Content) -> None:
+        prompt = chat_prompt(step.call, content) if step.call is not None else None
+        answer = chat_answer(step.call, content) if step.call is not None else None
         text_in = (
-            json_text({"messages": prompt})
-            if prompt is not None
-            else _object(self._content(step.input), "input")
+            json_text({"messages": prompt}) if prompt is not None else _object(content(step.input), "input")
         )
         text_out = (
             json_text({"messages": [answer]})
             if answer is not None
-            else _object(self._content(step.output), "output")
+            else _object(content(step.output), "output")
         )
         if text_in is not None:
             put_text(add, "gen_ai.prompt", text_in)
         if text_out is not None:
             put_text(add, "gen_ai.completion", text_out)
 
-    def _outcome(self, span: Any, step: Step) -> None:
+    def _outcome(self, span: Any, step: Step, content: Content) -> None:
         if step.status is Status.OK:
             return
-        error = self._content(step.error)
+        error = content(step.error)
         if step.status is Status.ERROR:
             fail(span, error)
             put_exception(span, error or "error")

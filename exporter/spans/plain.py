@@ -42,13 +42,14 @@ class PlainProjector:
     def __call__(self, assessed: AssessedTrace) -> list[bytes]:
         """The serialised spans of one trace."""
         of = tree(assessed)
+        content = self._content.of(of.trace.app)
         shared = piece(lambda add: self._shared(add, of.trace))
         return [
-            self._span(of, step).SerializeToString() + self._kinds[_kind(step)] + shared
+            self._span(of, step, content).SerializeToString() + self._kinds[span_kind(step)] + shared
             for step in of.trace.steps
         ]
 
-    def _span(self, of: Tree, step: Step) -> Any:
+    def _span(self, of: Tree, step: Step, content: Content) -> Any:
         name = operation(step)
         kind = CLIENT if step.call is not None or step.kind is StepKind.RETRIEVAL else INTERNAL
         parent = of.parents[step.span_id]
@@ -64,12 +65,12 @@ class PlainProjector:
             self._assessed(add, of.assessment(step))
         elif name is not None:
             _put_operation(add, name, step)
-        self._texts(add, step)
+        self._texts(add, step, content)
         self._ours.step(add, step, span.name)
         if of.is_root(step):
             self._ours.root(add, of.assessed)
         if step.status is Status.ERROR:
-            fail(span, self._content(step.error))
+            fail(span, content(step.error))
         if step.link:
             put_link(span, step.link)
         return span
@@ -85,17 +86,17 @@ class PlainProjector:
                 put_float(add, "gen_ai.usage.cost", cost)
         self._ours.assessment(add, assessment)
 
-    def _texts(self, add: Add, step: Step) -> None:
+    def _texts(self, add: Add, step: Step, content: Content) -> None:
         prompt = answer = None
         if step.call is not None:
-            prompt, answer = parts_prompt(step.call, self._content), parts_answer(step.call, self._content)
+            prompt, answer = parts_prompt(step.call, content), parts_answer(step.call, content)
         if prompt is not None:
             put_text(add, "gen_ai.input.messages", prompt)
-        elif (text := self._content(step.input)) is not None:
+        elif (text := content(step.input)) is not None:
             put_text(add, "input.value", text)
         if answer is not None:
             put_text(add, "gen_ai.output.messages", answer)
-        elif (text := self._content(step.output)) is not None:
+        elif (text := content(step.output)) is not None:
             put_text(add, "output.value", text)
 
     def _shared(self, add: Add, trace: Trace) -> None:
@@ -107,7 +108,8 @@ class PlainProjector:
             put_text(add, "gen_ai.conversation.id", trace.session_id)
 
 
-def _kind(step: Step) -> str:
+def span_kind(step: Step) -> str:
+    """OpenInference's kind of a step: what its call does, else what the step is."""
     if step.call is None:
         return _KINDS[step.kind]
     return _CALL_KINDS.get(operation(step) or "", "LLM")

@@ -23,7 +23,7 @@ def clean(text: str) -> str:
 
 
 def cut(text: str, max_chars: int) -> str:
-    """The first `max_chars` characters, with a mark that says how many there were; a shorter text as it is."""
+    """The first `max_chars` characters, with a mark that says how many were cut; a shorter text as it is."""
     if len(text) <= max_chars:
         return text
-    return f"{text[:max_chars]} […cut: {max_chars} of {len(text)} characters]"
+    return f"{text[:max_chars]} […{len(text) - max_chars} of {len(text)} characters cut]"

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 
-from exporter import __version__
+from exporter import __version__, audit
 from exporter.model import Micros
 from exporter.state import evidence, health, outbox, records
 from exporter.state.evidence import SourceCounts
@@ -102,6 +102,7 @@ class HealthCollector:
             backlogs = outbox.backlogs(connection)
             states = records.counts(connection)
             seen = evidence.counts(connection)
+            audits = audit.last(connection)
         names = sorted({*self._destinations, *deliveries, *backlogs})
         yield _gauge("build_info", "Always 1; the labels name the versions.", ("version", "python"), {
             (__version__, platform.python_version()): 1
@@ -111,6 +112,7 @@ class HealthCollector:
         yield from _backlogs({name: backlogs.get(name, _NOTHING_WAITS) for name in names}, self._clock())
         yield from _deliveries({name: deliveries.get(name, _nothing_sent(name)) for name in names})
         yield from _evidence(seen)
+        yield from _audits(audits)
 
 
 _NOTHING_WAITS = Backlog(0, 0, 0, 0, 0, 0, None)
@@ -212,6 +214,28 @@ def _evidence(seen: Mapping[str, SourceCounts]) -> Iterator[Metric]:
         ),
     ):
         yield _gauge(name, text, ("source",), {(source,): count for source, count in values.items()})
+
+
+def _audits(results: Mapping[str, audit.Last]) -> Iterator[Metric]:
+    """The last whole audit of each destination; no sample for one that was never audited."""
+    yield _gauge(
+        "audit_missing",
+        "Exported traces that the destination did not hold, or not whole, at its last audit.",
+        ("destination",),
+        {(name,): result.missing for name, result in results.items()},
+    )
+    yield _gauge(
+        "audit_doubled",
+        "Traces of which the destination held more rows than the ledger at its last audit.",
+        ("destination",),
+        {(name,): result.doubled for name, result in results.items()},
+    )
+    yield _times(
+        "audit_last",
+        "When the destination was last audited.",
+        "destination",
+        {name: result.at for name, result in results.items()},
+    )
 
 
 def _gauge(name: str, text: str, labels: tuple[str, ...], values: Mapping[tuple[str, ...], float]) -> Metric:

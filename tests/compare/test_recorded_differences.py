@@ -14,12 +14,12 @@ from exporter.compare.verdict import assess, compare_trace
 from exporter.local.estimates import classify_recorded
 from exporter.local.reading import read_local
 from exporter.model import AssessedTrace, Assessment, Call, Confidence, Status, VendorReading, Verdict
+from exporter.vendor.asked.messages import prompt_of
+from exporter.vendor.asked.parts import asked_of
 from exporter.vendor.fingerprint import fingerprint_call
-from exporter.vendor.match import Match, match
-from exporter.vendor.messages import prompt_of
+from exporter.vendor.matching.match import Match, match
 from exporter.vendor.reading import Owned, relayed, vendor_reading
 from exporter.vendor.record import parse
-from exporter.vendor.requests import asked_of
 from tests.vendor import recorded_calls as recorded
 from tests.vendor.convert_recording import canonical
 

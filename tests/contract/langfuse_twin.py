@@ -1,7 +1,8 @@
 """A twin of a Langfuse server for tests: one of its three kinds behind one address, with its stores and read APIs.
 
 Kept rules: keys; ingestion version; whole-request 400; a 200 whose body is a queue job; asynchronous storing; v4 keeps
-(trace, span, start in ms) and replaces; v3 keeps the span id alone, merges, and lets another trace steal it.
+(trace, span, start in ms) and replaces; v3 keeps the span id alone, merges, and lets another trace steal it. Scores are stored
+at once (`langfuse_score_rules`).
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from tests.contract import langfuse_rules as rules
+from tests.contract.langfuse_score_rules import Scores
 from tests.contract.twin_server import Refused, Request, Response, Twin, serve, spans_of
 
 PUBLIC_KEY = "pk-lf-twin"
@@ -51,6 +53,7 @@ class LangfuseTwin(Twin):
         self.observations: dict[str, dict[str, Any]] = {}
         self.arrivals: Counter[tuple[str, str]] = Counter()
         self.stolen: list[tuple[str, str]] = []
+        self.scores = Scores(self.note)
         super().__init__(port=port, state=state)
 
     # ── requests ────────────────────────────────────────────────────────────────────────────────────────────
@@ -64,6 +67,14 @@ class LangfuseTwin(Twin):
         self._authorize(request)
         if request.path == "/api/public/otel/v1/traces":
             return self._export(request)
+        if request.path == "/api/public/ingestion" and request.method == "POST":
+            return self._ingest(request)
+        if request.path == "/api/public/score-configs":
+            return self._score_configs(request)
+        if request.path.startswith("/api/public/scores/") and request.method == "DELETE":
+            with self.lock:
+                self.scores.delete(request.path.rpartition("/")[2])
+            return Response(200, {"message": "Score deletion queued successfully"})
         if request.method != "GET":
             raise Refused(405, "method not allowed")
         self.read()
@@ -71,6 +82,9 @@ class LangfuseTwin(Twin):
             return Response(200, {"data": [{"id": PROJECT, "name": "Twin"}]})
         if request.path == "/api/public/v2/observations" and self.mode != "legacy":
             return self._v2_observations(request.query)
+        if request.path == f"/api/public/v{self._scores_version}/scores":
+            with self.lock:
+                return Response(200, self.scores.page(request.query, self._scores_version))
         if request.path.startswith("/api/public/traces"):
             return self._v1_traces(request)
         raise Refused(404, "not found")
@@ -90,6 +104,33 @@ class LangfuseTwin(Twin):
             self.note("without x-langfuse-ingestion-version: 4 a dual server shows spans ten minutes late")
         job = {"id": f"job-{self.requests}", "name": "otel-ingestion-job", "data": {"projectId": PROJECT}}
         return Response(200, job, hang_up=self.take(request, lambda export: self._store(export, version)))
+
+    @property
+    def _scores_version(self) -> int:
+        """The read API for scores of this server: the legacy one is too old for the newest."""
+        return 2 if self.mode == "legacy" else 3
+
+    def _ingest(self, request: Request) -> Response:
+        answer: dict[str, Any] = {}
+        hang_up = self.take_any(request, lambda: answer.update(self._batch(request.body)))
+        return Response(207, answer, hang_up=hang_up)
+
+    def _score_configs(self, request: Request) -> Response:
+        with self.lock:
+            if request.method == "POST":
+                return Response(200, self.scores.configure(request.body))
+            page, limit = int(request.query.get("page", "1")), int(request.query.get("limit", "50"))
+            if not 1 <= limit <= 100:
+                raise Refused(400, "limit must be between 1 and 100")
+            return Response(200, {"data": self.scores.configs[(page - 1) * limit : page * limit], "meta": {}})
+
+    def _batch(self, body: bytes) -> dict[str, Any]:
+        answer = self.scores.batch(body, self.is_lost)
+        taken = {success["id"] for success in answer["successes"]}
+        for event in json.loads(body)["batch"]:
+            if event["id"] in taken:
+                self.remember({"score": event})
+        return answer
 
     def _v2_observations(self, query: dict[str, str]) -> Response:
         limit = int(query.get("limit", "50"))
@@ -117,10 +158,7 @@ class LangfuseTwin(Twin):
         rows = self._visible(self.observations)
         trace_id = request.path.removeprefix("/api/public/traces").strip("/")
         if not trace_id:
-            traces = sorted({row["traceId"] for row in rows})
-            return Response(
-                200, {"data": [{"id": trace} for trace in traces][: int(request.query.get("limit", "50"))]}
-            )
+            return _v1_trace_list(rows, request.query)
         mine = [row for row in rows if row["traceId"] == trace_id]
         if not mine:
             raise Refused(404, "Trace not found within authorized project")
@@ -160,6 +198,9 @@ class LangfuseTwin(Twin):
 
     def recall(self, entry: dict[str, Any]) -> None:
         """Put one row into its store, as its rules say."""
+        if "score" in entry:
+            self.scores.put(entry["score"])
+            return
         if "event" in entry:
             row = entry["event"]
             self.events[row["traceId"], row["id"], row["startTime"]] = row
@@ -210,7 +251,7 @@ class LangfuseTwin(Twin):
         }
         for (trace, span), rows in counts.items():
             spans.setdefault(f"{trace}:{span}", {"rows": rows, "arrivals": 0})
-        return {"spans": spans}
+        return {"spans": spans, "scores": list(self.scores.rows.values())}
 
     def checks(self) -> list[str]:
         """Double rows, parents that never came, and traces whose spans disagree about the trace."""
@@ -235,7 +276,34 @@ class LangfuseTwin(Twin):
                 for name in common
                 if len({json.dumps(row[name]) for row in rows}) > 1
             ]
-        return found
+        return found + self.scores.checks()
+
+
+def _v1_trace_list(rows: list[dict[str, Any]], query: dict[str, str]) -> Response:
+    """Traces by their first start, newest first, a page at a time (at most 100), with the ids of their observations."""
+    limit, page = int(query.get("limit", "50")), int(query.get("page", "1"))
+    if not 1 <= limit <= 100:
+        raise Refused(400, "limit must be between 1 and 100")
+    traces: dict[str, list[dict[str, Any]]] = {}
+    for row in rows:
+        traces.setdefault(row["traceId"], []).append(row)
+    began = {trace: min(row["startTime"] for row in members) for trace, members in traces.items()}
+    chosen = [
+        trace
+        for trace in sorted(traces, key=lambda trace: (began[trace], trace), reverse=True)
+        if query.get("fromTimestamp", "") <= began[trace] < query.get("toTimestamp", "~")
+    ]
+    has_spans = "observations" in query.get("fields", "observations").split(",")
+    data = [
+        {
+            "id": trace,
+            "timestamp": began[trace],
+            "observations": [row["id"] for row in traces[trace]] * has_spans,
+        }
+        for trace in chosen[(page - 1) * limit : page * limit]
+    ]
+    meta = {"page": page, "limit": limit, "totalItems": len(chosen), "totalPages": -(-len(chosen) // limit)}
+    return Response(200, {"data": data, "meta": meta})
 
 
 def _matches(row: dict[str, Any], query: dict[str, str]) -> bool:

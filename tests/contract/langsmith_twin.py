@@ -2,20 +2,24 @@
 
 Kept rules: keys, project header or agent headers but not both; a request with one known run id is a 409 as a whole;
 200 before anything is stored; a child without its parent waits and then expires; the first write of a run stays, and a
-multipart patch replaces the fields that it names; runs query with cursors; projects are made by their first run.
+multipart patch replaces the fields that it names; runs query with cursors; projects are made by their first run; feedback
+(`langsmith_feedback_rules`).
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import re
 import time
 from collections import Counter
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 from uuid import NAMESPACE_URL, uuid5
 
 from tests.contract import langsmith_rules as rules
+from tests.contract.langsmith_feedback_rules import Feedback
 from tests.contract.twin_server import Refused, Request, Response, Twin, serve, spans_of
 
 API_KEY = "lsv2_twin_key"
@@ -43,6 +47,7 @@ class LangSmithTwin(Twin):
         self.arrivals: Counter[str] = Counter()
         self.patches: Counter[str] = Counter()
         self.conflicts = 0
+        self.feedback = Feedback(self.note)
         super().__init__(port=port, state=state)
 
     # ── requests ────────────────────────────────────────────────────────────────────────────────────────────
@@ -59,11 +64,17 @@ class LangSmithTwin(Twin):
         if request.path == "/runs/multipart" and request.method == "POST":
             hang_up = self.take_any(request, lambda: self._patch(request))
             return Response(202, {"message": "Runs batch ingested"}, hang_up=hang_up)
+        if request.path.startswith("/feedback") and request.method != "GET":
+            hang_up = self.take_any(request, lambda: self._take_feedback(request))
+            return Response(200, {}, hang_up=hang_up)
         self.read()
         if request.path == "/sessions" and request.method == "GET":
             return self._sessions(request.query)
         if request.path == "/runs/query" and request.method == "POST":
             return self._query(json.loads(request.body))
+        if request.path == "/feedback":
+            with self.lock:
+                return Response(200, self.feedback.page(request.pairs))
         raise Refused(404, "not found")
 
     def _authorize(self, request: Request) -> None:
@@ -81,6 +92,21 @@ class LangSmithTwin(Twin):
             raise Refused(400, "project and agent headers exclude each other")
         hang_up = self.take(request, lambda export: self._store(export, project or "default"))
         return Response(200, {}, hang_up=hang_up)
+
+    def _take_feedback(self, request: Request) -> None:
+        feedback_id = request.path.removeprefix("/feedback").strip("/")
+        match request.method:
+            case "POST":
+                runs = {run["id"] for run in self._visible()}
+                sessions = {project_id(run["session_name"]) for run in self.runs.values()}
+                self.feedback.post(request.body, runs, sessions, is_lost=self.is_lost())
+            case "PATCH":
+                self.feedback.patch(feedback_id, request.body)
+            case "DELETE":
+                self.feedback.delete(feedback_id)
+            case _:
+                raise Refused(405, "method not allowed")
+        self.remember({"feedback": list(self.feedback.rows.values())})
 
     def _sessions(self, query: dict[str, str]) -> Response:
         with self.lock:
@@ -156,7 +182,10 @@ class LangSmithTwin(Twin):
                 self.note(f"{run['name']}: expired, its parent never came")
 
     def recall(self, entry: dict[str, Any]) -> None:
-        """Take back one run."""
+        """Take back one run, or all feedback."""
+        if "feedback" in entry:
+            self.feedback.rows = {row["id"]: row for row in entry["feedback"]}
+            return
         self.runs[entry["run"]["id"]] = entry["run"]
 
     def settle(self) -> None:
@@ -180,7 +209,7 @@ class LangSmithTwin(Twin):
         }
         for run_id in self.runs:
             spans.setdefault(run_id, {"rows": 1, "arrivals": 0})
-        return {"spans": spans, "conflicts": self.conflicts}
+        return {"spans": spans, "conflicts": self.conflicts, "feedback": list(self.feedback.rows.values())}
 
     def checks(self) -> list[str]:
         """Orphans, usage on runs whose children carry usage, and traces whose runs disagree about thread or user."""
@@ -214,6 +243,23 @@ def _matches(run: dict[str, Any], question: dict[str, Any]) -> bool:
         (not question.get("session") or project_id(run["session_name"]) in question["session"])
         and (not question.get("id") or run["id"] in question["id"])
         and (not question.get("trace") or run["trace_id"] == question["trace"])
+        and _is_in_window(run, question)
+    )
+
+
+def _is_in_window(run: dict[str, Any], question: dict[str, Any]) -> bool:
+    """`is_root`, `start_time` (from then on) and one form of the filter language: lt(start_time, "…")."""
+    if question.get("id"):
+        return True  # ids ignore every other filter
+    if question.get("is_root") and run["parent_run_id"] is not None:
+        return False
+    before = re.fullmatch(r'lt\(start_time, "([^"]+)"\)', question.get("filter") or "")
+    if question.get("filter") and before is None:
+        raise Refused(400, "invalid filter")
+    began = datetime.fromtimestamp(run["start_time"] / 1e6, UTC)
+    since = question.get("start_time")
+    return (since is None or began >= datetime.fromisoformat(since)) and (
+        before is None or began < datetime.fromisoformat(before[1])
     )
 
 

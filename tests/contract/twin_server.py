@@ -56,6 +56,8 @@ class Request:
     query: dict[str, str]
     headers: dict[str, str]
     body: bytes
+    pairs: list[tuple[str, str]] = field(default_factory=list)
+    """The query with names that come more than once."""
 
 
 @dataclass(frozen=True)
@@ -332,6 +334,12 @@ def _handler(twin: Twin) -> type[BaseHTTPRequestHandler]:
         def do_POST(self) -> None:
             self._serve()
 
+        def do_PATCH(self) -> None:
+            self._serve()
+
+        def do_DELETE(self) -> None:
+            self._serve()
+
         def _serve(self) -> None:
             body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
             headers = {name.lower(): value for name, value in self.headers.items()}
@@ -342,7 +350,8 @@ def _handler(twin: Twin) -> type[BaseHTTPRequestHandler]:
                     self._send(Response(400, {"error": "the body is not gzip"}))
                     return
             parts = urlsplit(self.path)
-            request = Request(self.command, parts.path, dict(parse_qsl(parts.query)), headers, body)
+            pairs = parse_qsl(parts.query)
+            request = Request(self.command, parts.path, dict(pairs), headers, body, pairs)
             self._send(twin.respond(request))
 
         def _send(self, response: Response) -> None:

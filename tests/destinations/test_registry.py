@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from exporter.config import Settings
-from exporter.destinations.registry import build, resource_attributes
+from exporter.destinations.registry import build, delivery_settings, resource_attributes
 from exporter.errors import Misconfigured
 
 LANGFUSE = {"kind": "langfuse", "public_key": "pk-lf-1", "secret_key": "sk-lf-1"}
@@ -21,9 +21,31 @@ def test_every_kind_of_the_settings_is_built_in_their_order() -> None:
     built = build(settings(destinations=[LANGFUSE, LANGSMITH, OTLP]))
     assert [(item.kind, item.name) for item in built] == [
         ("langfuse", "langfuse"),
+        ("langfuse", "langfuse scores"),
         ("langsmith", "langsmith"),
+        ("langsmith", "langsmith scores"),
         ("otlp", "tempo"),
     ]
+
+
+def test_scores_can_be_left_out() -> None:
+    built = build(settings(destinations=[{**LANGFUSE, "scores": False}, {**LANGSMITH, "scores": False}]))
+    assert [item.name for item in built] == ["langfuse", "langsmith"]
+
+
+def test_every_queue_has_its_settings() -> None:
+    of = settings(
+        destinations=[{**LANGFUSE, "requests_per_second": 4}, {**LANGSMITH, "requests_per_second": 20}, OTLP]
+    )
+    found = delivery_settings(of)
+    assert {item.name for item in build(of)} <= set(found)
+    assert (found["langfuse"].requests_per_second, found["langfuse scores"].requests_per_second) == (4, 4)
+    assert (found["langsmith"].requests_per_second, found["langsmith scores"].requests_per_second) == (20, 2)
+
+
+def test_an_entry_named_like_the_scores_of_another_is_a_mistake_in_the_settings() -> None:
+    with pytest.raises(Misconfigured, match="langfuse scores"):
+        build(settings(destinations=[LANGFUSE, {**OTLP, "name": "langfuse scores"}]))
 
 
 def test_every_kind_that_can_be_set_can_be_built() -> None:

@@ -113,7 +113,19 @@ class Run:
             run_id: {name: value for name, value in run.items() if name not in ("visible_at", "expires_at")}
             for run_id, run in self.langsmith.runs.items()
         }
-        return {"langfuse": {row["id"]: row for row in self.langfuse.rows()}, "langsmith": runs}
+        scores = {
+            identity: (row["name"], row["value"]) for identity, row in self.langfuse.scores.rows.items()
+        }
+        feedback = {
+            identity: (row["key"], row.get("score"), row.get("value"))
+            for identity, row in self.langsmith.feedback.rows.items()
+        }
+        return {
+            "langfuse": {row["id"]: row for row in self.langfuse.rows()},
+            "langsmith": runs,
+            "scores": scores,
+            "feedback": feedback,
+        }
 
 
 def _comparable(document: Document) -> Document:

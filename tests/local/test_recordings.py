@@ -19,9 +19,9 @@ from exporter.local import chat
 from exporter.local.reading import read_local
 from exporter.local.vocabulary import count
 from exporter.model import Accuracy, Call, PromptMessage
-from exporter.vendor.counting import Counted, count_request
-from exporter.vendor.messages import prompt_of
-from exporter.vendor.requests import asked_of
+from exporter.vendor.asked.counting import Counted, count_request
+from exporter.vendor.asked.messages import prompt_of
+from exporter.vendor.asked.parts import asked_of
 
 SHARED = Path(os.environ.get("DIFY_EXPORTER_SHARED") or Path(__file__).parents[3] / "shared")
 

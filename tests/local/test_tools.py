@@ -13,7 +13,7 @@ from exporter.local.parts import Parts, count_parts
 from exporter.local.tools import Property, Schema, Tool
 from exporter.local.vocabulary import count
 from exporter.model import PromptMessage
-from exporter.vendor.definitions import definitions_of
+from exporter.vendor.asked.definitions import definitions_of
 
 CITY = Property("city", "string", "The city.")
 
