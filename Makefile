@@ -18,16 +18,19 @@ BENCH ?= end_to_end daemon backfill_memory
 WORKERS ?= auto
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint format docs bench lock clean
+.PHONY: help demo test test-real lint format docs bench lock clean
 
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 demo: $(VENV)/.demo ## replay recorded Dify traffic into a local page (ARGS=--once to end by itself)
 	@$(BIN)/dify-exporter demo $(ARGS)
 
 test: $(VENV)/.dev ## run all tests
 	@$(BIN)/python -m pytest -q -n $(WORKERS) --dist loadfile $(ARGS)
+
+test-real: $(VENV)/.dev $(VENV)/.real ## the whole recording through a real Phoenix and a real MLflow (eight minutes)
+	@DIFY_EXPORTER_REAL=1 DIFY_EXPORTER_REAL_BIN=$(abspath $(VENV)/.real/bin) $(BIN)/python -m pytest -q tests/real $(ARGS)
 
 lint: $(VENV)/.dev ## ruff and mypy
 	@$(BIN)/ruff check .
@@ -65,6 +68,10 @@ $(VENV)/.demo: $(BIN)/python $(PACKAGING)
 $(VENV)/.dev: $(BIN)/python $(PACKAGING)
 	@$(PIP) install --constraint requirements.lock --editable '.[demo,dev]'
 	@touch $@ $(VENV)/.demo
+
+$(VENV)/.real: | $(BIN)/python
+	@$(BIN)/python -m venv $@
+	@$@/bin/python -m pip --quiet --disable-pip-version-check install arize-phoenix mlflow
 
 $(VENV)/.uv: | $(BIN)/python
 	@$(BIN)/python -m venv $@

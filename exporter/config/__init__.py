@@ -1,19 +1,18 @@
 """The settings: one typed tree that file, environment and flags map onto, validated whole, with the origin of every value."""
 
+from exporter.config.content import ContentSettings
+from exporter.config.destinations import DestinationSettings
+from exporter.config.evidence import IntakeSettings, VendorSettings
 from exporter.config.loading import DEFAULT_FILE, PREFIX, Loaded, leaves, load
+from exporter.config.models import ModelSettings
 from exporter.config.tree import (
     CompareSettings,
-    ContentSettings,
     DatabaseSettings,
-    DestinationSettings,
     DifySettings,
     Filter,
-    IntakeSettings,
     LogSettings,
-    ModelSettings,
     Settings,
     StateSettings,
-    VendorSettings,
     WebSettings,
 )
 from exporter.config.values import masked_url, parse_time
