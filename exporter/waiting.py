@@ -46,16 +46,19 @@ def decide(
         if evidence_expected and checks == 0 and not was_exported:
             return Decision(False, now if hurry else _next_look(trace, now, compare), FIRST_LOOK)
         return _unfinished(trace, now, checks, dify, export=is_different or not was_exported)
+    lacks_evidence = any(item.vendor is None or not item.vendor.independent for item in assessed.assessments)
+    is_unsettled = evidence_expected and lacks_evidence and not hurry and now < _settled_at(trace, compare)
     if was_exported:
-        return Decision(True)
+        return Decision(
+            True, _settled_at(trace, compare) if is_unsettled else None, "pending" if is_unsettled else ""
+        )
     if evidence_expected and checks == 0:
         return Decision(False, now if hurry else _next_look(trace, now, compare), FIRST_LOOK)
     if hurry:
         return Decision(True)
     if trace.workflow_run_id is not None and now < trace.ended_at + _GRACE:
         return Decision(False, trace.ended_at + _GRACE, "just finished")
-    lacks_evidence = any(item.vendor is None or not item.vendor.independent for item in assessed.assessments)
-    if evidence_expected and lacks_evidence and now < _settled_at(trace, compare):
+    if is_unsettled:
         return Decision(False, _next_look(trace, now, compare), "waiting for vendor evidence")
     return Decision(True)
 

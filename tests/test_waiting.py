@@ -7,7 +7,19 @@ from dataclasses import replace
 import pytest
 
 from exporter.config import CompareSettings, DifySettings
-from exporter.model import App, AssessedTrace, RecordKind, RecordRef, Status, Sums, Tokens, Trace, Verdict
+from exporter.model import (
+    App,
+    AssessedTrace,
+    Assessment,
+    Call,
+    RecordKind,
+    RecordRef,
+    Status,
+    Sums,
+    Tokens,
+    Trace,
+    Verdict,
+)
 from exporter.waiting import SECOND, Decision, decide
 
 NOW = 1_795_461_600 * SECOND
@@ -113,3 +125,17 @@ def test_an_unfinished_trace_is_known_to_the_matching_before_it_leaves() -> None
         NOW,
     )
     assert _decide(old, expected=True, checks=1).export
+
+
+def test_a_trace_that_was_corrected_before_it_settled_is_looked_at_once_more_when_it_has() -> None:
+    call = _unproven()
+    decision = _decide(call, checks=1, expected=True, exported=True)
+    assert (decision.export, decision.look_again_at) == (True, call.trace.ended_at + 60 * SECOND)
+    assert _decide(call, checks=1, expected=True, exported=True, hurry=True) == Decision(True)
+
+
+def _unproven() -> AssessedTrace:
+    """A trace that just ended, with a call of which no vendor has spoken."""
+    ended = _trace(5 * SECOND)
+    call = Call("message:x", "chat", "openai", "gpt-4o", NOW, NOW, Status.OK, None)
+    return replace(ended, assessments=(Assessment(call, None, None, None, Verdict.PENDING),))

@@ -78,11 +78,11 @@ def settle(connection: sqlite3.Connection, outcomes: Iterable[Outcome]) -> None:
 
 def look_again(connection: sqlite3.Connection, refs: Sequence[RecordRef], now: Micros) -> int:
     """Make records due again: finished ones (new evidence, replay), and sooner those that wait for their next look.
-    Returns how many finished ones it concerns."""
+    A finished one was looked at before, so it waits for nothing more. Returns how many finished ones it concerns."""
     before = connection.total_changes
     connection.executemany(
-        "UPDATE records SET state = 'pending', due_at = ?, checks = 0 WHERE kind = ? AND id = ?"
-        " AND state NOT IN ('pending', 'watched')",
+        "UPDATE records SET state = 'pending', due_at = ?, checks = iif(state = 'set_aside', 0, max(checks, 1))"
+        " WHERE kind = ? AND id = ? AND state NOT IN ('pending', 'watched')",
         [(now, ref.kind.value, ref.id) for ref in refs],
     )
     again = connection.total_changes - before
