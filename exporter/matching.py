@@ -207,7 +207,7 @@ class _Slice:
             now = self._now(item)
             if not self._decides(item, now, mine, known):
                 continue
-            if _as_stored(now) != _as_was(item):
+            if _told(now) != _told(item):
                 found.append((item, now))
         return found
 
@@ -261,13 +261,8 @@ def _identity(item: Stored) -> RequestId:
     return (item.request.source, item.request.id)
 
 
-def _as_was(item: Stored) -> tuple[object, ...]:
-    return (
-        item.standing, item.call_id, item.trace_id, item.app_id, item.method, item.confidence, item.original,
-    )  # fmt: skip
-
-
-def _as_stored(item: Assignment) -> tuple[object, ...]:
+def _told(item: Stored | Assignment) -> tuple[object, ...]:
+    """What is said of a request, to see whether it changes."""
     return (
         item.standing, item.call_id, item.trace_id, item.app_id, item.method, item.confidence, item.original,
     )  # fmt: skip

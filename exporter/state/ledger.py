@@ -60,7 +60,8 @@ def put(connection: sqlite3.Connection, entries: Sequence[Entry], *, match_new: 
         trace = entry.assessed.trace
         documents = [call_document(trace, assessment) for assessment in entry.assessed.assessments]
         if entry.exported_at is not None:
-            counted = _documents(connection, trace.trace_id) if known.get(trace.trace_id) else []
+            stored = _stored(connection, trace.trace_id) if known.get(trace.trace_id) else []
+            counted = [orjson.loads(text) for text in stored]
             growth.add(trace.app.name, documents, counted)
         calls += _call_rows(entry, documents)
     connection.executemany("DELETE FROM calls WHERE trace_id = ?", [(trace_id,) for trace_id in known])
@@ -131,20 +132,13 @@ def written(assessed: AssessedTrace) -> list[str]:
 
 
 def documents(connection: sqlite3.Connection, traces: Sequence[AssessedTrace]) -> dict[str, list[str]]:
-    """The stored call documents of these traces, in order."""
-    found: dict[str, list[str]] = {}
-    for assessed in traces:
-        trace_id = assessed.trace.trace_id
-        rows = connection.execute(
-            "SELECT document FROM calls WHERE trace_id = ? ORDER BY position", (trace_id,)
-        )
-        found[trace_id] = [document for (document,) in rows]
-    return found
+    """The stored call documents (JSON text) of these traces, in order."""
+    return {item.trace.trace_id: _stored(connection, item.trace.trace_id) for item in traces}
 
 
-def _documents(connection: sqlite3.Connection, trace_id: str) -> list[Document]:
+def _stored(connection: sqlite3.Connection, trace_id: str) -> list[str]:
     rows = connection.execute("SELECT document FROM calls WHERE trace_id = ? ORDER BY position", (trace_id,))
-    return [orjson.loads(document) for (document,) in rows]
+    return [document for (document,) in rows]
 
 
 def _call_rows(entry: Entry, documents: Sequence[Document]) -> list[tuple[Any, ...]]:
@@ -232,8 +226,7 @@ def trace(connection: sqlite3.Connection, text: str) -> Document | None:
     document: Document = orjson.loads(row[3])
     document["revision"] = row[1]
     document["exported"] = row[2] is not None
-    rows = connection.execute("SELECT document FROM calls WHERE trace_id = ? ORDER BY position", (row[0],))
-    document["calls"] = [orjson.loads(text) for (text,) in rows]
+    document["calls"] = [orjson.loads(text) for text in _stored(connection, row[0])]
     return document
 
 

@@ -15,6 +15,7 @@ import sys
 import threading
 import time
 import zlib
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import asdict, dataclass, field, fields
@@ -78,7 +79,7 @@ class Refused(Exception):
         self.response = Response(status, {"error": message}, headers or {})
 
 
-class Twin:
+class Twin(ABC):
     """A server that may go down and come up again at the same address with what it holds."""
 
     def __init__(self, *, port: int = 0, state: Path | None = None) -> None:
@@ -97,17 +98,17 @@ class Twin:
 
     # what a twin adds
 
+    @abstractmethod
     def answer(self, request: Request) -> Response:
         """Answer one request."""
-        raise NotImplementedError
 
     def recall(self, entry: dict[str, Any]) -> None:
-        """Take back one entry of the state file."""
-        raise NotImplementedError
+        """Take back one entry of the state file; a twin that remembers nothing has none."""
+        raise TypeError(f"{type(self).__name__} keeps no state file")
 
+    @abstractmethod
     def held(self) -> dict[str, Any]:
         """What is held, as JSON."""
-        raise NotImplementedError
 
     def checks(self) -> list[str]:
         """Violations that show only in the whole of what is held."""
