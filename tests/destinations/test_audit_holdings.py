@@ -86,6 +86,9 @@ class Overrun(Twin):
     def answer(self, request: Request) -> Response:
         return Response(429, {"error": "rate limit exceeded"}, {"Retry-After": "3600"})
 
+    def held(self) -> dict[str, Any]:
+        return {}
+
 
 def test_a_rate_limit_that_outlasts_patience_is_said_and_nothing_is_called_missing(store: Store) -> None:
     keep(store, build_trace(1))
