@@ -84,6 +84,7 @@ def finding_document(finding: Finding) -> Document:
         "confidence": finding.confidence.value,
         "evidence": finding.evidence,
         "advice": finding.advice,
+        **_money(finding.cost),
     }
 
 
@@ -146,8 +147,12 @@ def _tokens(tokens: Tokens) -> Document:
 
 def _money(cost: Money | None) -> Document:
     if cost is None:
-        return {"cost": None, "currency": None}
-    return {"cost": format(cost.amount.normalize(), "f"), "currency": cost.currency}
+        return {"cost": None, "currency": None, "cost_from": None}
+    return {
+        "cost": format(cost.amount.normalize(), "f"),
+        "currency": cost.currency,
+        "cost_from": cost.origin,
+    }
 
 
 def _dify(reading: DifyReading | None) -> Document | None:
@@ -197,6 +202,7 @@ def _attempt(attempt: Attempt) -> Document:
         "started_at": rfc3339(attempt.started_at) if attempt.started_at is not None else None,
         "ended_at": rfc3339(attempt.ended_at) if attempt.ended_at is not None else None,
         "model": attempt.model,
+        "key": attempt.key,
         **_tokens(attempt.tokens),
         "estimated": attempt.is_estimated,
         "also_logged_by": list(attempt.copies),

@@ -68,10 +68,12 @@ class Tokens:
 
 @dataclass(frozen=True, slots=True)
 class Money:
-    """An amount with its currency (ISO-like code as the source wrote it, e.g. USD, RMB)."""
+    """An amount with its currency (ISO-like code as the source wrote it, e.g. USD, RMB). `origin` says who made it: None for
+    the source of the reading itself, else the price book's entry."""
 
     amount: Decimal
     currency: str
+    origin: str | None = None
 
 
 class DifyKind(StrEnum):
@@ -139,7 +141,7 @@ class Attempt:
 
     `copies` names the other sources that logged the same request. `tools`, `has_schema` and `media` say what the request
     held besides its messages, `added_messages` how many messages it held that Dify's record does not; all None where the
-    request's body was not logged.
+    request's body was not logged. `key` is the alias of the vendor's key that paid.
     """
 
     id: str
@@ -155,6 +157,7 @@ class Attempt:
     has_schema: bool | None = None
     media: int | None = None
     added_messages: int | None = None
+    key: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -184,7 +187,8 @@ class Confidence(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """One named cause of a difference. Amounts are signed as vendor − dify: positive = the vendor counted more."""
+    """One named cause of a difference. Amounts are signed as vendor − dify: positive = the vendor counted more. `cost` is
+    the money that goes with them, None where no price is known."""
 
     code: str
     input: int
@@ -192,6 +196,7 @@ class Finding:
     confidence: Confidence
     evidence: str
     advice: str
+    cost: Money | None = None
 
 
 class Verdict(StrEnum):

@@ -159,6 +159,7 @@ def _attempt(
         added_messages=None
         if held is None or recorded_messages is None
         else max(0, held - recorded_messages),
+        key=call.key,
     )
 
 

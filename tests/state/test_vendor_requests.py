@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 
 from exporter.model import Tokens
-from exporter.state import assignments, evidence, standings, windows
+from exporter.state import assignments, evidence, migrations, standings, windows
 from exporter.state.assignments import Assignment
-from exporter.state.migrations import _STEPS, APPLICATION_ID
+from exporter.state.migrations import APPLICATION_ID
 from exporter.state.store import Store
 from exporter.vendor.fingerprint import CallPrint, user_hashes
 from exporter.vendor.pullers.base import Bucket
@@ -184,7 +184,8 @@ def test_a_later_word_on_the_same_day_replaces_the_earlier(store: Store) -> None
 
 def test_a_state_file_of_the_first_version_is_taken_over_and_its_files_are_read_again(tmp_path: Path) -> None:
     old = sqlite3.connect(tmp_path / "old.db")
-    old.executescript(_STEPS[0])
+    first = Path(migrations.__file__).with_name("steps") / "0001_first.sql"
+    old.executescript(first.read_text(encoding="utf-8"))
     old.executescript(f"PRAGMA application_id = {APPLICATION_ID}; PRAGMA user_version = 1;")
     old.execute("INSERT INTO evidence VALUES ('gateway', 'a', 1, NULL, x'7b7d', 1, 0)")
     old.execute("INSERT INTO evidence_files VALUES ('vendor.jsonl', '{}', 1)")

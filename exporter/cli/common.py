@@ -1,0 +1,110 @@
+"""What every command shares: the program, the options before a command's name, loading settings, opening the state, printing."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any
+
+import orjson
+import typer
+from rich.console import Console
+
+from exporter import __version__, clock, config
+from exporter.errors import Misconfigured
+from exporter.logs import configure
+
+app = typer.Typer(
+    name="dify-exporter",
+    help="Dify's traces with three token readings on every model call, sent where the team already looks.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+out = Console()
+err = Console(stderr=True)
+
+Json = Annotated[bool, typer.Option("--json", help="Print JSON (lists as JSON Lines).")]
+
+
+@dataclass(slots=True)
+class Given:
+    """What was given before the command's name."""
+
+    file: Path | None
+    flags: dict[str, Any]
+
+
+@app.callback()
+def options(
+    context: typer.Context,
+    file: Annotated[
+        Path | None, typer.Option("--config", "-c", help="Settings file (default: dify-exporter.yaml).")
+    ] = None,
+    database_url: Annotated[
+        str | None, typer.Option(help="Dify's database (better: DIFY_DATABASE_URL).")
+    ] = None,
+    state: Annotated[Path | None, typer.Option(help="State file.")] = None,
+    assign: Annotated[
+        list[str] | None, typer.Option("--set", help="Any setting: --set dify.poll_interval=10s")
+    ] = None,
+    version: Annotated[bool, typer.Option("--version", help="Print the version.")] = False,
+) -> None:
+    """Options for every command come before the command's name."""
+    if version:
+        out.print(__version__, highlight=False)
+        raise typer.Exit
+    flags: dict[str, Any] = {"dify.database.url": database_url, "state.path": str(state) if state else None}
+    problems = []
+    for item in assign or []:
+        path, equals, value = item.partition("=")
+        if not equals:
+            problems.append(f"--set {path}: expected name=value")
+        flags[path.strip()] = value
+    if problems:
+        raise Misconfigured(problems)
+    context.obj = Given(file, flags)
+
+
+def load(context: typer.Context) -> config.Loaded:
+    given: Given = context.obj
+    loaded = config.load(given.file, flags=given.flags)
+    configure(loaded.settings.log)
+    return loaded
+
+
+@contextmanager
+def open_store(settings: config.Settings) -> Iterator[Any]:
+    from exporter.state.store import Store
+
+    if not settings.state.path.exists():
+        raise Misconfigured(
+            [f"state.path: {settings.state.path} does not exist yet"],
+            "run `dify-exporter run` first, or name its state with --state",
+        )
+    store = Store(settings.state.path)
+    try:
+        yield store
+    finally:
+        store.close()
+
+
+def print_lines(documents: Iterable[str]) -> None:
+    for document in documents:
+        sys.stdout.write(document + "\n")
+
+
+def print_json(document: Any) -> None:
+    sys.stdout.write(orjson.dumps(document, option=orjson.OPT_INDENT_2).decode() + "\n")
+
+
+def moment(text: str | None, name: str) -> int | None:
+    if text is None:
+        return None
+    try:
+        return clock.micros(config.parse_time(text))
+    except ValueError:
+        raise Misconfigured([f"{name}: expected a time such as 2026-11-23 or 2026-11-23T19:00:00Z"]) from None

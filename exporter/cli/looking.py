@@ -1,0 +1,128 @@
+"""Commands that show what the state file holds: status, calls, evidence, models, explain."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import orjson
+import typer
+
+from exporter import clock, printing
+from exporter.cli.common import Json, app, err, load, moment, open_store, out, print_json, print_lines
+from exporter.errors import Misconfigured
+
+
+@app.command()
+def status(context: typer.Context, as_json: Json = False) -> None:
+    """Lag, backlog, dead letters, last success of each part."""
+    from exporter import status as states
+
+    settings = load(context).settings
+    with open_store(settings) as store:
+        document = states.document(store, settings, clock.now())
+    if as_json:
+        print_json(document)
+    else:
+        printing.status(out, document)
+    if document["problems"]:
+        raise typer.Exit(1)
+
+
+@app.command()
+def calls(
+    context: typer.Context,
+    since: Annotated[str | None, typer.Option(help="Calls that began at or after this time.")] = None,
+    until: Annotated[str | None, typer.Option(help="Calls that began before this time.")] = None,
+    application: Annotated[str | None, typer.Option("--app", help="App id or name.")] = None,
+    model: Annotated[str | None, typer.Option(help="Model name.")] = None,
+    verdict: Annotated[
+        str | None, typer.Option(help="agree, explained, unexplained, unverified or pending.")
+    ] = None,
+    trace: Annotated[str | None, typer.Option(help="Trace, message or run id.")] = None,
+    limit: Annotated[int | None, typer.Option(help="At most so many.")] = None,
+    as_json: Json = False,
+) -> None:
+    """The ledger: one row a model call, with its three readings."""
+    from exporter.calls import listing
+    from exporter.state import ledger
+
+    wanted = ledger.CallFilter(
+        moment(since, "--since"), moment(until, "--until"), application, model, verdict, trace, limit
+    )
+    settings = load(context).settings
+    with open_store(settings) as store, store.read() as connection:
+        try:
+            documents = listing(connection, wanted, settings.compare)
+            if as_json:
+                print_lines(documents)
+            else:
+                out.print(printing.calls_table([orjson.loads(text) for text in documents]))
+        except ValueError:
+            raise Misconfigured([f"--trace: {trace!r} is not an id"]) from None
+
+
+@app.command()
+def evidence(
+    context: typer.Context,
+    since: Annotated[str | None, typer.Option(help="Requests that began at or after this time.")] = None,
+    until: Annotated[str | None, typer.Option(help="Requests that began before this time.")] = None,
+    as_json: Json = False,
+) -> None:
+    """What became of every vendor request: matched to a call, hidden, unrecorded by Dify, or foreign; per key and model."""
+    from exporter import evidence_report
+
+    settings = load(context).settings
+    with open_store(settings) as store:
+        document = evidence_report.document(
+            store, settings, clock.now(), moment(since, "--since"), moment(until, "--until")
+        )
+    if as_json:
+        print_json(document)
+    else:
+        printing.evidence(out, document)
+
+
+@app.command()
+def models(context: typer.Context, as_json: Json = False) -> None:
+    """The models seen: how each is counted here, how far that can be trusted, and how it compared with the vendor so far."""
+    from exporter import models_report
+
+    settings = load(context).settings
+    with open_store(settings) as store:
+        documents = models_report.documents(store, settings)
+    if as_json:
+        print_lines([orjson.dumps(document).decode() for document in documents])
+    else:
+        printing.models(out, documents)
+
+
+@app.command()
+def explain(
+    context: typer.Context,
+    trace: Annotated[str, typer.Argument(help="Trace, message or run id.")],
+    as_json: Json = False,
+) -> None:
+    """One screen about one trace: its calls, three readings each, findings, money."""
+    from exporter.destinations import registry
+    from exporter.state import ledger
+
+    settings = load(context).settings
+    with open_store(settings) as store, store.read() as connection:
+        try:
+            document = ledger.trace(connection, trace)
+        except ValueError:
+            raise Misconfigured(
+                [f"{trace!r} is not an id"], "use a trace, message or workflow run id"
+            ) from None
+    if document is None:
+        err.print(f"no trace {trace} in {settings.state.path}", style="red", highlight=False)
+        raise typer.Exit(1)
+    if as_json:
+        print_json(document)
+        return
+    links = [
+        (item.name, link)
+        for item in registry.build(settings)
+        if (link := item.link(document["trace_id"])) is not None
+    ]
+    printing.explain(out, document, links)
