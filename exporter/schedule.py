@@ -20,7 +20,7 @@ from apscheduler.schedulers.background import BackgroundScheduler
 
 from exporter.daemon import App
 from exporter.errors import ExporterError, StateRefused
-from exporter.state import health
+from exporter.state import health, sums
 from exporter.state.prune import prune
 
 SECOND = 1_000_000
@@ -159,9 +159,10 @@ class Schedule:
         return work
 
     def _prune(self) -> None:
-        before = self._app.now() - round(self._app.settings.state.keep * SECOND)
+        now, settings = self._app.now(), self._app.settings.state
         with self._app.store.transaction("prune") as connection:
-            gone = prune(connection, before)
+            gone = prune(connection, now - round(settings.keep * SECOND))
+            sums.prune(connection, now - round(settings.keep_sums * SECOND))
         if gone:
             log.info("pruned", traces=gone)
 

@@ -78,6 +78,9 @@ class StateSettings(Section):
     max_backlog: ByteSize = Field(2 * 2**30, description="unsent bytes at which reading Dify stops")
     min_free_disk: ByteSize = Field(256 * 2**20, description="free disk at which reading Dify stops")
     keep: Seconds = Field(400 * 86400.0, description="how long the ledger remembers finished traces")
+    keep_sums: Seconds = Field(
+        1200 * 86400.0, description="how long the sums that reports add up are kept, per quarter of an hour"
+    )
 
 
 class WebSettings(Section):

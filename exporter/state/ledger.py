@@ -15,7 +15,7 @@ import orjson
 
 from exporter.documents import call_document, trace_document
 from exporter.model import AssessedTrace, Micros
-from exporter.state import totals, windows
+from exporter.state import sums, totals, windows
 
 Document = dict[str, Any]
 
@@ -54,32 +54,44 @@ def put(connection: sqlite3.Connection, entries: Sequence[Entry], *, match_new: 
     known = _known(connection, [entry.assessed.trace.trace_id for entry in entries])
     if match_new:
         windows.mark(connection, _new_times(connection, entries, known))
-    growth = totals.Growth()
+    growth, change = totals.Growth(), sums.Change()
     calls: list[tuple[Any, ...]] = []
+    traces: list[tuple[Any, ...]] = []
     for entry in entries:
         trace = entry.assessed.trace
         documents = [call_document(trace, assessment) for assessment in entry.assessed.assessments]
+        before = _timed(connection, trace.trace_id) if trace.trace_id in known else []
         if entry.exported_at is not None:
-            stored = _stored(connection, trace.trace_id) if known.get(trace.trace_id) else []
-            counted = [orjson.loads(text) for text in stored]
-            growth.add(trace.app.name, documents, counted)
+            growth.add(
+                trace.app.name, documents, [item for _, item in before] if known.get(trace.trace_id) else []
+            )
+        change.remove(before)
+        change.add(
+            [
+                (item.call.started_at, document)
+                for item, document in zip(entry.assessed.assessments, documents, strict=True)
+            ],
+            trace.app.tenant_id,
+        )
         calls += _call_rows(entry, documents)
+        traces.append(_trace_row(entry, sums.gap(documents)))
     connection.executemany("DELETE FROM calls WHERE trace_id = ?", [(trace_id,) for trace_id in known])
     connection.executemany(
         "INSERT OR REPLACE INTO calls VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)", calls
     )
     connection.executemany(
-        "INSERT INTO traces VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
+        "INSERT INTO traces VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
         " ON CONFLICT (trace_id) DO UPDATE SET app_name = excluded.app_name, name = excluded.name,"
         " message_id = excluded.message_id, workflow_run_id = excluded.workflow_run_id, status = excluded.status,"
         " verdict = excluded.verdict, started_at = excluded.started_at, ended_at = excluded.ended_at,"
         " revision = traces.revision + excluded.revision,"
         " exported_at = coalesce(excluded.exported_at, exported_at), document = excluded.document,"
-        " fingerprint = excluded.fingerprint",
-        [_trace_row(entry) for entry in entries],
+        " fingerprint = excluded.fingerprint, gap = excluded.gap",
+        traces,
     )
     connection.executemany("INSERT INTO familiar VALUES (?) ON CONFLICT DO NOTHING", _names(entries))
     growth.store(connection)
+    change.store(connection)
 
 
 def _names(entries: Sequence[Entry]) -> set[tuple[str]]:
@@ -141,6 +153,13 @@ def _stored(connection: sqlite3.Connection, trace_id: str) -> list[str]:
     return [document for (document,) in rows]
 
 
+def _timed(connection: sqlite3.Connection, trace_id: str) -> list[tuple[Micros, Document]]:
+    rows = connection.execute(
+        "SELECT started_at, document FROM calls WHERE trace_id = ? ORDER BY position", (trace_id,)
+    )
+    return [(started_at, orjson.loads(text)) for started_at, text in rows]
+
+
 def _call_rows(entry: Entry, documents: Sequence[Document]) -> list[tuple[Any, ...]]:
     trace = entry.assessed.trace
     return [
@@ -155,14 +174,14 @@ def _call_rows(entry: Entry, documents: Sequence[Document]) -> list[tuple[Any, .
     ]  # fmt: skip
 
 
-def _trace_row(entry: Entry) -> tuple[Any, ...]:
+def _trace_row(entry: Entry, gap: int | None) -> tuple[Any, ...]:
     trace = entry.assessed.trace
     return (
         trace.trace_id, trace.ref.kind.value, trace.ref.id, trace.ref.created_at,
         trace.app.id, trace.app.name, trace.app.mode, trace.name, trace.message_id, trace.workflow_run_id,
         trace.status.value, entry.assessed.verdict.value, trace.started_at, trace.ended_at,
         int(entry.exported_at is not None), entry.exported_at, orjson.dumps(trace_document(entry.assessed)).decode(),
-        entry.fingerprint,
+        entry.fingerprint, gap,
     )  # fmt: skip
 
 
