@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from datetime import UTC, date, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta, tzinfo
 from functools import lru_cache
 
 from exporter.model import Micros
@@ -33,3 +33,8 @@ def micros(moment: datetime) -> Micros:
     """Microseconds since the epoch of an aware datetime."""
     delta = moment - datetime(1970, 1, 1, tzinfo=UTC)
     return (delta.days * 86_400 + delta.seconds) * 1_000_000 + delta.microseconds
+
+
+def at(moment: Micros, zone: tzinfo) -> datetime:
+    """The aware datetime of a moment in a time zone."""
+    return (datetime(1970, 1, 1, tzinfo=UTC) + timedelta(microseconds=moment)).astimezone(zone)

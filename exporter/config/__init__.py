@@ -5,6 +5,7 @@ from exporter.config.destinations import DestinationSettings
 from exporter.config.evidence import IntakeSettings, VendorSettings
 from exporter.config.loading import DEFAULT_FILE, PREFIX, Loaded, leaves, load
 from exporter.config.models import ModelSettings
+from exporter.config.report import ReportSettings, ScheduleSettings, ScopeSettings
 from exporter.config.tree import (
     CompareSettings,
     DatabaseSettings,
@@ -15,7 +16,7 @@ from exporter.config.tree import (
     StateSettings,
     WebSettings,
 )
-from exporter.config.values import masked_url, parse_time
+from exporter.config.values import masked_url, parse_time, time_zone
 
 __all__ = [
     "DEFAULT_FILE",
@@ -30,6 +31,9 @@ __all__ = [
     "Loaded",
     "LogSettings",
     "ModelSettings",
+    "ReportSettings",
+    "ScheduleSettings",
+    "ScopeSettings",
     "Settings",
     "StateSettings",
     "VendorSettings",
@@ -38,4 +42,5 @@ __all__ = [
     "load",
     "masked_url",
     "parse_time",
+    "time_zone",
 ]

@@ -11,6 +11,7 @@ from exporter.config.content import ContentSettings
 from exporter.config.destinations import DestinationSettings
 from exporter.config.evidence import IntakeSettings, VendorSettings
 from exporter.config.models import ModelSettings
+from exporter.config.report import ReportSettings
 from exporter.config.section import Section
 from exporter.config.values import ByteSize, Seconds, StartTime
 
@@ -108,6 +109,7 @@ class Settings(Section):
     vendor: list[VendorSettings] = Field(default=[])
     intake: IntakeSettings = IntakeSettings()  # type: ignore[call-arg]
     models: list[ModelSettings] = Field(default=[])
+    report: ReportSettings = ReportSettings()  # type: ignore[call-arg]
     compare: CompareSettings = CompareSettings()  # type: ignore[call-arg]
     destinations: list[DestinationSettings] = Field(default=[])
     resource: dict[str, str] = Field(

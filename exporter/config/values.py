@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import re
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta, timezone, tzinfo
 from typing import Annotated, Literal
 from urllib.parse import urlsplit
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from pydantic import BeforeValidator
 
@@ -58,3 +59,17 @@ def masked_url(url: str) -> str:
     except ValueError:
         return "(unreadable address)"
     return f"{parts.scheme}://{host}{port}{parts.path}"
+
+
+def time_zone(name: str) -> tzinfo:
+    """A time zone by its IANA name (Asia/Shanghai) or offset (+08:00, UTC+8). Raises ValueError."""
+    offset = re.fullmatch(r"(?:UTC|GMT)?([+-])(\d{1,2})(?::?(\d{2}))?", name.strip(), re.IGNORECASE)
+    if offset is not None:
+        minutes = int(offset[2]) * 60 + int(offset[3] or 0)
+        return timezone(timedelta(minutes=-minutes if offset[1] == "-" else minutes))
+    try:
+        return ZoneInfo(name.strip())
+    except (ZoneInfoNotFoundError, ValueError, OSError):
+        raise ValueError(
+            f"unknown time zone {name!r}; expected such as Asia/Shanghai, UTC or +08:00"
+        ) from None

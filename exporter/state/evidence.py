@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from decimal import Decimal
 
 import orjson
 
 from exporter.clock import rfc3339
-from exporter.model import Micros
+from exporter.model import Micros, Tokens
 from exporter.state import windows
 from exporter.vendor.pullers.base import Bucket
 from exporter.vendor.record import VendorCall
@@ -80,6 +81,20 @@ def move(connection: sqlite3.Connection, source: str, to: str, now: Micros) -> N
         " position = excluded.position, read_at = excluded.read_at",
         (source, to, now),
     )
+
+
+def buckets_between(connection: sqlite3.Connection, since: Micros, until: Micros) -> Iterator[Bucket]:
+    """The stretches that touch this time, those that its borders cut too."""
+    rows = connection.execute(
+        "SELECT source, starts_at, ends_at, model, key, part, requests, input, output, cache_read, cache_write, reasoning,"
+        " cost, currency FROM usage_buckets WHERE ends_at > ? AND starts_at < ? ORDER BY source, starts_at, model, key, part",
+        (since, until),
+    )
+    for source, starts_at, ends_at, model, key, part, requests, *tokens, cost, currency in rows:
+        yield Bucket(
+            source, starts_at, ends_at, model or None, key or None, Tokens(*tokens), requests,
+            None if cost is None else Decimal(cost), currency, part,
+        )  # fmt: skip
 
 
 def bucket_sums(

@@ -106,6 +106,16 @@ def counts(connection: sqlite3.Connection) -> dict[str, int]:
     return dict(connection.execute("SELECT state, count(*) FROM records GROUP BY state"))
 
 
+def between(connection: sqlite3.Connection, since: Micros, until: Micros) -> tuple[int, int]:
+    """Of the records created in this time: how many wait to be read (again), and how many were set aside."""
+    row = connection.execute(
+        "SELECT (SELECT count(*) FROM records WHERE state IN ('pending', 'watched') AND created_at >= ? AND created_at < ?),"
+        " (SELECT count(*) FROM records WHERE state = 'set_aside' AND created_at >= ? AND created_at < ?)",
+        (since, until, since, until),
+    ).fetchone()
+    return int(row[0]), int(row[1])
+
+
 def oldest_due(connection: sqlite3.Connection, now: Micros) -> Micros | None:
     """The due time of the record that has waited longest to be read."""
     row = connection.execute(

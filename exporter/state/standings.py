@@ -59,13 +59,32 @@ def groups(
     connection: sqlite3.Connection, since: Micros | None = None, until: Micros | None = None
 ) -> list[Group]:
     """The sums over all requests that began in the stretch, by the sources' clocks."""
+    return _groups(connection, since, until, "")
+
+
+def lone_groups(
+    connection: sqlite3.Connection, since: Micros | None = None, until: Micros | None = None
+) -> list[Group]:
+    """The same over the requests that belong to no trace only: hidden, unrecorded and foreign ones."""
+    return _groups(connection, since, until, " AND trace_id IS NULL AND standing IN ('hidden', 'foreign')")
+
+
+def _groups(
+    connection: sqlite3.Connection, since: Micros | None, until: Micros | None, condition: str
+) -> list[Group]:
     rows = connection.execute(
         f"SELECT source, {_STANDING} AS told, purpose, model, key, count(*), coalesce(sum(input), 0),"
-        " coalesce(sum(output), 0), sum(input IS NULL) FROM evidence WHERE at >= ? AND at < ?"
+        f" coalesce(sum(output), 0), sum(input IS NULL) FROM evidence WHERE at >= ? AND at < ?{condition}"
         " GROUP BY source, told, purpose, model, key ORDER BY source, told, purpose, model, key",
         (since if since is not None else -(2**62), until if until is not None else 2**62),
     )
     return [Group(*row) for row in rows]
+
+
+def dify_keys(connection: sqlite3.Connection) -> set[str]:
+    """The keys that requests of Dify's were paid with."""
+    rows = connection.execute("SELECT substr(name, 5) FROM familiar WHERE name >= 'key:' AND name < 'key;'")
+    return {key for (key,) in rows}
 
 
 @dataclass(frozen=True, slots=True)

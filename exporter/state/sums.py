@@ -15,12 +15,13 @@ from typing import Any
 
 import orjson
 
+from exporter.compare.currencies import one_name
 from exporter.model import Micros
 
 Document = dict[str, Any]
 Measures = Counter[str]
 """Additive amounts by name: `calls`, `requests`, `verdict.<verdict>`, `<reading>.<tokens>`, `<reading>.cost.<currency>`,
-`finding.<code>.<tokens>`, … `unsplit` are tokens known as a total alone. Money is in units of 10⁻¹⁰."""
+`finding.<code>.<tokens>`, `verified.…`, `chosen.…`, `both.…` (see `measures`). `unsplit` are tokens known as a total alone. Money is in units of 10⁻¹⁰."""
 
 QUARTER: Micros = 15 * 60 * 1_000_000
 MONEY_SCALE = 10
@@ -88,11 +89,22 @@ def _quarter(moment: Micros) -> Micros:
     return moment - moment % QUARTER
 
 
-def _identity(document: Document) -> tuple[str, ...]:
+def _identity(document: Document) -> tuple[str, str, str, str, str]:
     vendor = document["readings"]["vendor"]
     keys = [attempt.get("key") for attempt in vendor["attempts"]] if vendor else []
     key = next(filter(None, keys), "")
-    return document["app_id"], document["provider"] or "", document["model"] or "", key, document["kind"]
+    return (
+        document["app_id"] or "",
+        document["provider"] or "",
+        document["model"] or "",
+        key,
+        document["kind"],
+    )
+
+
+def group_of(document: Document, workspace_id: str = "") -> Group:
+    """The group that a call belongs to."""
+    return Group(*_identity(document), document["app_name"] or "", workspace_id)
 
 
 def measures(document: Document) -> Measures:
@@ -114,6 +126,8 @@ def measures(document: Document) -> Measures:
             found.update({f"verified.{key}": n for key, n in _reading(name, readings[name]).items()})
     found.update(_findings(document["findings"]))
     found.update(_rest(document["unexplained"]))
+    found.update(_chosen(readings["dify"], readings["local"], vendor))
+    found.update(_both_costs(readings["dify"], vendor))
     return Counter({name: value for name, value in found.items() if value})
 
 
@@ -137,7 +151,7 @@ def _reading(name: str, reading: Document | None) -> Measures:
     if reading["cost"] is None:
         found[f"{name}.unpriced"] += 1
     else:
-        found[f"{name}.cost.{reading['currency']}"] += scaled(Decimal(reading["cost"]))
+        found[f"{name}.cost.{one_name(reading['currency'])}"] += scaled(Decimal(reading["cost"]))
     return found
 
 
@@ -149,7 +163,7 @@ def _findings(findings: Iterable[Document]) -> Measures:
         for direction in _DIRECTIONS:
             found[f"{name}.{direction}"] += finding[direction]
         if finding.get("cost") is not None:
-            found[f"{name}.cost.{finding['currency']}"] += scaled(Decimal(finding["cost"]))
+            found[f"{name}.cost.{one_name(finding['currency'])}"] += scaled(Decimal(finding["cost"]))
     return found
 
 
@@ -158,8 +172,40 @@ def _rest(unexplained: Document | None) -> Measures:
     if unexplained is not None:
         for direction in _DIRECTIONS:
             found[f"unexplained.{direction}"] += unexplained[direction] or 0
-        found["unexplained.calls"] += any(unexplained[direction] for direction in _DIRECTIONS)
+        size = sum(abs(unexplained[direction] or 0) for direction in _DIRECTIONS)
+        found["unexplained.size"] += size
+        found["unexplained.calls"] += size > 0
     return found
+
+
+def _chosen(*readings: Document | None) -> Measures:
+    """What a bill should say of the call, as far as anybody knows: the vendor's count, else Dify's, else our own."""
+    dify, local, vendor = readings
+    known = [item for item in (vendor, dify, local) if item is not None]
+    counted = next((item for item in known if None not in (item["input"], item["output"])), None)
+    priced = next((item for item in known if item["cost"] is not None), None)
+    found: Measures = Counter({"chosen.requests": len(vendor["attempts"]) if vendor else 1})
+    if counted is not None:
+        found.update({f"chosen.{direction}": counted[direction] for direction in _DIRECTIONS})
+    if priced is not None:
+        found[f"chosen.cost.{one_name(priced['currency'])}"] += scaled(Decimal(priced["cost"]))
+    return found
+
+
+def _both_costs(dify: Document | None, vendor: Document | None) -> Measures:
+    """Money of the calls whose cost both sides state in one currency: only these can be compared."""
+    if dify is None or vendor is None or dify["cost"] is None or vendor["cost"] is None:
+        return Counter()
+    currency = one_name(vendor["currency"])
+    if one_name(dify["currency"]) != currency:
+        return Counter()
+    return Counter(
+        {
+            f"both.dify.cost.{currency}": scaled(Decimal(dify["cost"])),
+            f"both.vendor.cost.{currency}": scaled(Decimal(vendor["cost"])),
+            f"both.calls.{currency}": 1,
+        }
+    )
 
 
 def scaled(amount: Decimal) -> int:
@@ -170,6 +216,20 @@ def scaled(amount: Decimal) -> int:
 def money(units: int) -> Decimal:
     """The amount of so many units."""
     return Decimal(units).scaleb(-MONEY_SCALE)
+
+
+def amount_text(units: int) -> str:
+    """The same as decimal text."""
+    return format(money(units).normalize(), "f")
+
+
+def costs_of(measures: Measures, prefix: str) -> dict[str, str]:
+    """The amounts whose names begin so, by currency, as decimal text."""
+    return {
+        name.removeprefix(prefix): amount_text(value)
+        for name, value in sorted(measures.items())
+        if name.startswith(prefix)
+    }
 
 
 def between(connection: sqlite3.Connection, since: Micros, until: Micros) -> dict[Group, Measures]:

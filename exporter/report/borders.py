@@ -1,0 +1,37 @@
+"""What the borders of a window cut: calls that began on one side and ended on the other. The ledger books a call when it
+begins; a vendor may book it when it ends."""
+
+from __future__ import annotations
+
+import sqlite3
+from typing import Any
+
+import orjson
+
+from exporter.model import Micros
+from exporter.report.window import Window
+
+Document = dict[str, Any]
+
+_LONGEST: Micros = 6 * 3600 * 1_000_000
+"""No model call that Dify waits for takes longer."""
+
+
+def across(connection: sqlite3.Connection, window: Window) -> Document:
+    """Calls and tokens (Dify's number, else the vendor's) that run over each border."""
+    return {"since": _over(connection, window.since), "until": _over(connection, window.until)}
+
+
+def _over(connection: sqlite3.Connection, border: Micros) -> Document:
+    rows = connection.execute(
+        "SELECT document FROM calls WHERE started_at >= ? AND started_at < ? AND ended_at > ?",
+        (border - _LONGEST, border, border),
+    )
+    found = {"calls": 0, "input": 0, "output": 0}
+    for (text,) in rows:
+        readings = orjson.loads(text)["readings"]
+        reading = readings["dify"] or readings["vendor"] or readings["local"]
+        found["calls"] += 1
+        for part in ("input", "output"):
+            found[part] += (reading[part] or 0) if reading else 0
+    return found

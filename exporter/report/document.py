@@ -1,0 +1,115 @@
+"""The report as one document: what text, JSON, CSV and HTML all show. Reads the state file, changes nothing."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from exporter.clock import at, rfc3339
+from exporter.config import Settings
+from exporter.model import Micros
+from exporter.report import bill, gather, table
+from exporter.report.borders import across
+from exporter.report.scopes import scopes
+from exporter.report.window import Window
+from exporter.state import evidence, health, records, sums
+
+Document = dict[str, Any]
+
+BY = ("app", "model")
+ABOVE = "above"
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """What to report on. `by` names dimensions of `table.DIMENSIONS`; `app` and `model` restrict (names or ids)."""
+
+    window: Window
+    by: tuple[str, ...]
+    tolerance_percent: float
+    now: Micros
+    app: str | None = None
+    model: str | None = None
+
+
+def build(connection: sqlite3.Connection, settings: Settings, question: Question) -> Document:
+    """The report. `verdict` is `above` when the rest that nobody can explain, of the calls or of a bill, is above the
+    tolerance; `unverified` when no vendor's number is there at all; else `within`."""
+    window, tolerance = question.window, question.tolerance_percent
+    everything = list(gather.lines(connection, window, settings.compare))
+    other = list(gather.foreign(connection, window))
+    buckets = list(evidence.buckets_between(connection, window.since, window.until))
+    wanted = [line for line in everything if _is_wanted(line, question)]
+    is_whole = question.app is None and question.model is None
+    measures = table.total(wanted)
+    bills = (
+        bill.bills(buckets, everything, other, window, scopes(settings.report.scopes), tolerance)
+        if is_whole
+        else []
+    )
+    summary = table.row(measures, tolerance)
+    return {
+        "instance": settings.dify.name,
+        "window": _window(window),
+        "made_at": rfc3339(question.now),
+        "tolerance_percent": tolerance,
+        "only": {"app": question.app, "model": question.model},
+        "verdict": _verdict(summary, bills),
+        "total": summary,
+        "waterfall": table.waterfall(measures, other if is_whole else ()),
+        "by": list(question.by),
+        "rows": table.rows(wanted, question.by, tolerance),
+        "days": table.rows(wanted, ("day",), tolerance),
+        "foreign": table.foreign_rows(other) if is_whole else [],
+        "bills": bills,
+        "bill_stretches": bill.stretches(buckets),
+        "borders": across(connection, window),
+        "completeness": _completeness(connection, window),
+    }
+
+
+def _is_wanted(line: gather.Line, question: Question) -> bool:
+    group = line.group
+    return question.app in (None, group.app_id, group.app_name) and question.model in (None, group.model)
+
+
+def _window(window: Window) -> Document:
+    return {
+        "since": rfc3339(window.since),
+        "until": rfc3339(window.until),
+        "local_since": at(window.since, window.zone).isoformat(),
+        "local_until": at(window.until, window.zone).isoformat(),
+        "time_zone": window.zone_name,
+    }
+
+
+def _verdict(summary: Document, bills: Sequence[Document]) -> str:
+    found = {summary["verdict"], *(item["verdict"] for item in bills)} - {"foreign"}
+    if ABOVE in found:
+        return ABOVE
+    return "within" if "within" in found else "unverified"
+
+
+def _completeness(connection: sqlite3.Connection, window: Window) -> Document:
+    """What may still be missing: records that wait, records that could not be read, and how far the ledger reaches."""
+    waiting, aside = records.between(connection, window.since, window.until)
+    reach = sums.first_and_last(connection)
+    return {
+        "waiting_records": waiting,
+        "set_aside_records": aside,
+        "ledger_first": rfc3339(reach[0]) if reach else None,
+        "ledger_last": rfc3339(reach[1]) if reach else None,
+        "last_read": _last_read(connection),
+    }
+
+
+def _last_read(connection: sqlite3.Connection) -> str | None:
+    job = health.jobs(connection).get("poll")
+    return rfc3339(job.succeeded_at) if job is not None and job.succeeded_at is not None else None
+
+
+def exit_code(document: Document) -> int:
+    """1 when the report found more than the tolerance, else 0."""
+    return int(document["verdict"] == ABOVE)

@@ -1,0 +1,62 @@
+"""What a report adds up: the ledger's sums per day, Dify's requests that belong to no trace, and the traffic under its keys
+that is not Dify's."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from exporter.calls import lone_document
+from exporter.config import CompareSettings
+from exporter.report.window import Window
+from exporter.state import standings, sums
+from exporter.state.sums import Group, Measures
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """What one group of calls adds up to on one day of the window's zone."""
+
+    day: str
+    group: Group
+    measures: Measures
+
+
+@dataclass(frozen=True, slots=True)
+class Foreign:
+    """Requests on one day that are not Dify's. `is_shared`: under a key that Dify's requests were paid with too, or whose
+    key nobody told; their usage then stands in the same bill."""
+
+    day: str
+    source: str
+    model: str
+    key: str
+    requests: int
+    input: int
+    output: int
+    uncounted: int
+    is_shared: bool
+
+
+def lines(connection: sqlite3.Connection, window: Window, settings: CompareSettings) -> Iterator[Line]:
+    """Everything that is Dify's, day by day."""
+    for day, since, until in window.days():
+        for group, measures in sums.between(connection, since, until).items():
+            yield Line(day, group, measures)
+        for item in standings.unattached(connection, since, until):
+            document = lone_document(item, settings)
+            yield Line(day, sums.group_of(document), sums.measures(document))
+
+
+def foreign(connection: sqlite3.Connection, window: Window) -> Iterator[Foreign]:
+    """Everything that is not, day by day."""
+    keys = standings.dify_keys(connection)
+    for day, since, until in window.days():
+        for group in standings.lone_groups(connection, since, until):
+            if group.standing == standings.FOREIGN:
+                key = group.key or ""
+                yield Foreign(
+                    day, group.source, group.model, key, group.requests, group.input, group.output, group.uncounted,
+                    is_shared=not key or key in keys,
+                )  # fmt: skip

@@ -1,0 +1,154 @@
+"""A report on a terminal."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+Document = dict[str, Any]
+
+_WORDS = {
+    "within": "within tolerance",
+    "above": "ABOVE TOLERANCE",
+    "unverified": "no vendor's number to hold it against",
+    "foreign": "not Dify's",
+}
+_STEPS = {
+    "dify": "Dify recorded",
+    "unexplained": "nobody can explain",
+    "vendor": "the vendor counted for these calls",
+    "foreign": "others under the same keys",
+    "billed": "the vendor counted in all",
+}
+
+
+def print_report(console: Console, document: Document) -> None:
+    """Heading, the way from Dify's number to the vendor's, rows, the bill, and what to know about the window."""
+    window, total = document["window"], document["total"]
+    _say(
+        console,
+        f"{document['instance']}: {window['local_since']} to {window['local_until']} ({window['time_zone']})",
+        "bold",
+    )
+    _say(
+        console,
+        f"{total['calls']:,} calls, {total['verified_calls']:,} of them with the vendor's own number;"
+        f" {_WORDS[document['verdict']]} ({document['tolerance_percent']:g} %)",
+    )
+    console.print()
+    console.print(_waterfall(document["waterfall"]))
+    if document["rows"]:
+        console.print()
+        console.print(_rows(document))
+    for bill in document["bills"]:
+        console.print()
+        _bill(console, bill)
+    _remarks(console, document)
+
+
+def _say(console: Console, text: str, style: str | None = None) -> None:
+    console.print(text, style=style, highlight=False, markup=False)
+
+
+def _table(*columns: tuple[str, bool]) -> Table:
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for name, is_number in columns:
+        table.add_column(name, justify="right" if is_number else "left")
+    return table
+
+
+def _waterfall(steps: list[Document]) -> Table:
+    table = _table(("", False), ("input", True), ("output", True), ("total", True))
+    for step in steps:
+        is_sum = step["step"] in ("dify", "vendor", "billed")
+        numbers = [step["input"], step["output"], step["input"] + step["output"]]
+        name = _STEPS.get(step["step"]) or f"{step['title']} ({step['code']})"
+        form = "{:,}" if is_sum else "{:+,}"
+        table.add_row(
+            name if is_sum else f"  {name}",
+            *(form.format(n) for n in numbers),
+            style="bold" if is_sum else None,
+        )
+    return table
+
+
+def _rows(document: Document) -> Table:
+    table = _table(
+        *((name, False) for name in document["by"]),
+        *((name, True) for name in ("calls", "dify", "local", "vendor", "difference", "unexplained")),
+        ("cost dify", True), ("vendor", True), ("", False),
+    )  # fmt: skip
+    for row in document["rows"]:
+        table.add_row(
+            *(row[name] or "–" for name in document["by"]),
+            f"{row['calls']:,}",
+            *(_pair(row[name]) for name in ("dify", "local", "vendor")),
+            _pair(row["difference"], signed=True),
+            _pair(row["unexplained"], signed=True),
+            _costs(row["dify"]["cost"]), _costs(row["vendor"]["cost"]),
+            "" if row["verdict"] == "within" else row["verdict"],
+        )  # fmt: skip
+    return table
+
+
+def _pair(numbers: Document | None, *, signed: bool = False) -> str:
+    if numbers is None:
+        return "–"
+    form = "{:+,}" if signed else "{:,}"
+    return " → ".join(
+        "–" if numbers[part] is None else form.format(numbers[part]) for part in ("input", "output")
+    )
+
+
+def _costs(costs: Document) -> str:
+    return " + ".join(f"{float(amount):,.4f} {currency}" for currency, amount in costs.items()) or "–"
+
+
+def _bill(console: Console, bill: Document) -> None:
+    scope = bill["scope"] or "no scope set for this usage; compared by model name"
+    _say(console, f"Bill of {bill['source']}: {scope}", "bold")
+    table = _table(("", False), ("requests", True), ("input → output", True), ("cost", True))
+    for name, part in (
+        ("the vendor's sums", "bill"),
+        ("the ledger accounts for", "ledger"),
+        ("seen of others", "seen_elsewhere"),
+    ):
+        numbers = bill[part]
+        table.add_row(name, _number(numbers["requests"]), _pair(numbers), _costs(numbers.get("cost", {})))
+    share = "" if bill["rest_percent"] is None else f" ({bill['rest_percent']:g} %)"
+    table.add_row("rest", _number(bill["rest"]["requests"]), _pair(bill["rest"], signed=True) + share, "")
+    console.print(table)
+    _say(console, _WORDS[bill["verdict"]])
+
+
+def _number(number: int | None) -> str:
+    return "–" if number is None else f"{number:,}"
+
+
+def _remarks(console: Console, document: Document) -> None:
+    lines = []
+    missing = document["completeness"]
+    if missing["waiting_records"]:
+        lines.append(f"{missing['waiting_records']:,} Dify records of this time wait to be read (again).")
+    if missing["set_aside_records"]:
+        lines.append(f"{missing['set_aside_records']:,} could not be read; see `dify-exporter status`.")
+    for border in ("since", "until"):
+        cut = document["borders"][border]
+        if cut["calls"]:
+            lines.append(
+                f"{cut['calls']:,} calls ({cut['input'] + cut['output']:,} tokens) run over the window's"
+                f" {'start' if border == 'since' else 'end'}; a vendor may book them on the other side."
+            )
+    for bill in document["bills"]:
+        cut = bill["cut_by_border"]
+        if any(cut.values()):
+            lines.append(
+                f"{bill['source']}: {cut['input'] + cut['output']:,} tokens stand in stretches that the window cuts and are"
+                " left out; choose borders that are days of the vendor's."
+            )
+    if lines:
+        console.print()
+    for line in lines:
+        _say(console, line, "dim")
