@@ -16,7 +16,7 @@ from exporter.daemon import App
 from exporter.demo.database import dify_database
 from exporter.once import OnceReport
 from exporter.state import ledger
-from tests.e2e.test_recorded_dumps import _restore
+from tests.e2e.recorded import restore
 from tests.vendor.convert_recording import canonical
 
 
@@ -44,7 +44,7 @@ def recorded_app(shared: Path, folder: Path, destinations: list[dict[str, Any]])
     lines = (shared / "dify" / "vendor-calls.jsonl").read_text("utf-8").splitlines()
     log.write_text("".join(json.dumps(canonical(json.loads(line))) + "\n" for line in lines), "utf-8")
     with dify_database() as url:
-        _restore(url, shared / "dify" / "dify-1.12.1.sql.gz")
+        restore(url, shared / "dify" / "dify-1.12.1.sql.gz")
         wanted = {
             "dify.database.url": url.replace("/postgres?", "/dify?"),
             "vendor": [{"kind": "file", "path": str(log), "name": "log"}],

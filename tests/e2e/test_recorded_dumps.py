@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import gzip
 import json
-import os
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -14,50 +12,13 @@ from typing import Any
 import psycopg
 import pytest
 
-from exporter import calls, config, evidence_report, models_report
+from exporter import calls, evidence_report, models_report
 from exporter.daemon import App
-from exporter.demo.database import dify_database
 from exporter.once import OnceReport
 from exporter.state import ledger
+from tests.e2e.recorded import TRUTH, Dump, restored, settings_for
 from tests.vendor.convert_recording import canonical
 from tests.vendor.formats import FORMATS, KNOWS, converter, record_id
-
-# What each recording's README says: input and output of Dify, of what the vendor billed in all, and of the parts of that
-# which belong to no message or run.
-TRUTH = {
-    "1.12.1": {
-        "dify": (111_828, 9_941),
-        "billed": (135_870, 14_129),
-        "title": (79, 15_476, 2_733),
-        "suggested_questions": (6, 1_017, 115),
-        "embedding": (24, 396, 0),
-        "rerank": (3, 688, 0),
-        "credential_check": (6, 48, 364),
-        "out_of_reach": (0, 0),
-    },
-    "1.14.0": {
-        "dify": (383_820, 7_065),
-        "billed": (399_196, 9_797),
-        "title": (40, 8_056, 1_348),
-        "suggested_questions": (2, 299, 38),
-        "embedding": (10, 197, 0),
-        "rerank": (1, 130, 0),
-        "credential_check": (8, 64, 470),
-        "out_of_reach": (37, 36),
-    },
-}
-"""`out_of_reach`: one stopped call of 1.14.0 that left nothing to recognise it by, of a provider that sends no user."""
-
-LOG = {"1.12.1": "vendor-calls.jsonl", "1.14.0": "vendor-calls-1.14.0.jsonl"}
-
-
-@dataclass
-class Dump:
-    """A restored dump and the vendor's own log of it."""
-
-    version: str
-    dsn: str
-    log: list[dict[str, Any]]
 
 
 @dataclass
@@ -75,11 +36,8 @@ class Exported:
 
 @pytest.fixture(scope="module", params=sorted(TRUTH))
 def dump(request: pytest.FixtureRequest, shared: Path) -> Iterator[Dump]:
-    version = request.param
-    log = [json.loads(line) for line in (shared / "dify" / LOG[version]).read_text("utf-8").splitlines()]
-    with dify_database() as url:
-        _restore(url, shared / "dify" / f"dify-{version}.sql.gz")
-        yield Dump(version, url.replace("/postgres?", "/dify?"), log)
+    with restored(request.param, shared) as found:
+        yield found
 
 
 @pytest.fixture(scope="module")
@@ -90,14 +48,7 @@ def exported(dump: Dump, tmp_path_factory: pytest.TempPathFactory) -> Exported:
 
 def export(dump: Dump, entries: list[dict[str, Any]], form: str, folder: Path) -> Exported:
     """What the program makes of the dump when the vendor's log comes in that format."""
-    file = folder / "vendor.jsonl"
-    file.write_text("".join(json.dumps(entry) + "\n" for entry in entries), "utf-8")
-    wanted = {
-        "dify.database.url": dump.dsn,
-        "vendor": [{"kind": "file", "path": str(file), "format": form, "name": "log"}],
-        "state.path": str(folder / "s.db"),
-    }
-    with App(config.load(Path(os.devnull), {}, wanted).settings) as app:
+    with App(settings_for(dump, entries, form, folder)) as app:
         report = app.run_once()
         with app.store.read() as connection:
             found = calls.listing(connection, ledger.CallFilter(), app.settings.compare)
@@ -106,33 +57,6 @@ def export(dump: Dump, entries: list[dict[str, Any]], form: str, folder: Path) -
         models = {item["model"]: item for item in models_report.documents(app.store, app.settings)}
     log = {entry["id"]: entry for entry in dump.log}
     return Exported(dump.version, report, documents, told, models, log, dump.dsn)
-
-
-def _restore(url: str, dump: Path) -> None:
-    """The dump as it is, but for the extension that the wheel's PostgreSQL lacks."""
-    with psycopg.connect(url, autocommit=True) as connection:
-        connection.execute("CREATE DATABASE dify")
-    text = gzip.decompress(dump.read_bytes()).decode("utf-8")
-    with psycopg.connect(url.replace("/postgres?", "/dify?"), autocommit=True) as connection:
-        connection.execute(
-            "CREATE FUNCTION public.uuid_generate_v4() RETURNS uuid LANGUAGE sql AS 'SELECT gen_random_uuid()'"
-        )
-        statements: list[str] = []
-        lines = iter(text.splitlines(keepends=True))
-        for line in lines:
-            if "EXTENSION" in line or line.startswith("\\"):
-                continue
-            if line.startswith("COPY ") and line.rstrip().endswith("FROM stdin;"):
-                connection.execute("".join(statements).encode())
-                statements.clear()
-                with connection.cursor().copy(line.strip().rstrip(";").encode()) as copy:
-                    for row in lines:
-                        if row.rstrip("\n") == "\\.":
-                            break
-                        copy.write(row)
-                continue
-            statements.append(line)
-        connection.execute("".join(statements).encode())
 
 
 def _sum(calls: list[dict[str, Any]], reading: str, *, independent: bool = False) -> tuple[int, int]:
