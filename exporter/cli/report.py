@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -35,11 +36,18 @@ def report(
         float | None, typer.Option(help="Percent that may stay unexplained (compare.tolerance_percent).")
     ] = None,
     csv: Annotated[bool, typer.Option("--csv", help="Print the rows as CSV.")] = False,
+    html: Annotated[
+        Path | None, typer.Option(help="Write one self-contained HTML page to this file (- prints it).")
+    ] = None,
+    language: Annotated[
+        str | None, typer.Option("--lang", help="en or zh, of the HTML (report.language).")
+    ] = None,
     as_json: Json = False,
 ) -> None:
     """Reconcile a window: three readings, the causes of their difference, the unexplained rest, the vendor's bill. Exit 1 above tolerance."""
     from exporter.report import document as reports
     from exporter.report.csv_rows import csv_text
+    from exporter.report.html import html_text
     from exporter.report.text import print_report
 
     settings = load(context).settings
@@ -53,7 +61,9 @@ def report(
     )
     with open_store(settings) as store, store.read() as connection:
         document = reports.build(connection, settings, question)
-    if as_json:
+    if html is not None:
+        _write(html, html_text(document, _language(language or settings.report.language)))
+    elif as_json:
         print_json(document)
     elif csv:
         typer.echo(csv_text(document), nl=False)
@@ -83,3 +93,19 @@ def _dimensions(text: str) -> tuple[str, ...]:
     if unknown:
         raise Misconfigured([f"--by: {', '.join(unknown)} is none of {', '.join(DIMENSIONS)}"])
     return names
+
+
+def _language(name: str) -> str:
+    if name not in ("en", "zh"):
+        raise Misconfigured([f"--lang: {name!r} is neither en nor zh"])
+    return name
+
+
+def _write(path: Path, text: str) -> None:
+    if str(path) == "-":
+        typer.echo(text, nl=False)
+        return
+    try:
+        path.write_text(text, encoding="utf-8")
+    except OSError as error:
+        raise Misconfigured([f"--html: {path} cannot be written ({error.strerror})"]) from None

@@ -79,8 +79,8 @@ def _window(window: Window) -> Document:
     return {
         "since": rfc3339(window.since),
         "until": rfc3339(window.until),
-        "local_since": at(window.since, window.zone).isoformat(),
-        "local_until": at(window.until, window.zone).isoformat(),
+        "local_since": at(window.since, window.zone).isoformat(timespec="seconds"),
+        "local_until": at(window.until, window.zone).isoformat(timespec="seconds"),
         "time_zone": window.zone_name,
     }
 
