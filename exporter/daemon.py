@@ -11,12 +11,12 @@ from dataclasses import replace
 
 import structlog
 
-from exporter import clock
-from exporter.config import Settings, masked_url
+from exporter import clock, prices
+from exporter.config import Settings
 from exporter.destinations import registry
 from exporter.destinations.base import Destination
 from exporter.destinations.delivery import Courier
-from exporter.errors import Misconfigured, Stopped
+from exporter.errors import Stopped
 from exporter.intake import Intake, Taken
 from exporter.local import mapping
 from exporter.matching import Matching
@@ -24,6 +24,7 @@ from exporter.memory import collect_seldom
 from exporter.model import Micros
 from exporter.once import OnceReport, run_once
 from exporter.pipeline import Pipeline, Processed
+from exporter.sources import choice
 from exporter.sources.rows import Source
 from exporter.state import health, pressure, records
 from exporter.state.store import Boundary, Store
@@ -49,6 +50,7 @@ class App:
         self.settings = settings
         self.now = now
         mapping.use(item.rule() for item in settings.models)
+        prices.use(settings.prices)
         self.store = Store(settings.state.path, boundary)
         self.store.lock()
         self.destinations: list[Destination] = registry.build(settings)
@@ -64,6 +66,7 @@ class App:
         self.active_at: Micros | None = None
         with self.store.transaction("start") as connection:
             health.forget_jobs(connection, "evidence:")
+            health.forget_jobs(connection, "metrics")
             for item in self.destinations:
                 health.delivered(connection, item.name, now())
 
@@ -140,10 +143,8 @@ class App:
         return self._pipeline
 
     def _open_source(self) -> Source:
-        from exporter.sources.database import open_database
-
-        log.info("source", address=masked_url(source_url(self.settings)))
-        return open_database(self.settings.dify)
+        log.info("source", address=choice.address(self.settings.dify))
+        return choice.open_source(self.settings)
 
     def _discover(self, pipeline: Pipeline) -> int:
         """Read every stream up, as long as not too much is due already; returns how many records were new."""
@@ -172,16 +173,6 @@ class App:
         if self._source is not None:
             self._source.close()
         self.store.close()
-
-
-def source_url(settings: Settings) -> str:
-    """The address of Dify's database. Raises Misconfigured when none is set."""
-    if settings.dify.database.url is None:
-        raise Misconfigured(
-            ["dify.database.url: is required (DIFY_DATABASE_URL)"],
-            "postgresql://readonly:password@host:5432/dify; docs/install.md has the SQL for a read-only role",
-        )
-    return settings.dify.database.url.get_secret_value()
 
 
 def _did_something(done: Processed) -> bool:

@@ -2,12 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 
+import orjson
+
+from exporter.config import DestinationSettings
 from exporter.state.health import Delivery, Job
 from exporter.state.outbox import Backlog
 
-_JOBS = {"poll": "Dify cannot be read", "evidence": "Vendor evidence cannot be matched"}
+_JOBS = {
+    "poll": "Dify cannot be read",
+    "evidence": "Vendor evidence cannot be matched",
+    "metrics": "Metrics cannot be pushed",
+    "report": "A scheduled report cannot be made",
+}
+_NAMES_SHOWN = 5
+TWICE = "counted_twice."
+"""Facts by entry of `destinations`: the names of the apps whose tokens are counted twice there."""
+PLATFORMS: Mapping[str, str] = {"langfuse": "Langfuse", "langsmith": "LangSmith"}
+"""Where Dify's own tracing can write what is sent too: by kind, which is also Dify's word for its provider."""
 EVIDENCE = "evidence"
 """The job that takes and matches evidence; each source is recorded behind a colon."""
 
@@ -62,6 +75,35 @@ def leftovers(backlogs: Mapping[str, Backlog], set_aside: int) -> Iterator[str]:
             f"Dify records that no trace could be made of: {set_aside:,}, set aside with the reason."
             " `dify-exporter status` and the status page list them; `dify-exporter replay` reads them again."
         )
+
+
+def twice(destinations: Sequence[DestinationSettings], facts: Mapping[str, str]) -> Iterator[str]:
+    """Where tokens are counted twice, from the facts remembered under `TWICE`. Who wrote `existing: send` knows it."""
+    for item in destinations:
+        apps: list[str] = orjson.loads(facts.get(item.name, "[]"))
+        if apps and item.kind in PLATFORMS and "existing" not in item.model_fields_set:
+            yield counted_twice(item.name, PLATFORMS[item.kind], apps)
+
+
+def counted_twice(destination: str, platform: str, apps: Sequence[str]) -> str:
+    """Apps are traced to one project by Dify itself and by this program."""
+    return (
+        f"Tokens are counted twice at destination {destination}: Dify's own {platform} tracing is on for"
+        f" {named(apps)}, and this program sends the same traces. {TWICE_ADVICE}"
+    )
+
+
+TWICE_ADVICE = (
+    "Switch Dify's own tracing off, use another project, or set `existing: auto` for this destination: then readings and"
+    " scores are added to the traces that Dify writes. `existing: send` says that both are wanted."
+)
+
+
+def named(apps: Sequence[str]) -> str:
+    """How many apps, and the names of the first of them."""
+    shown = ", ".join(apps[:_NAMES_SHOWN])
+    more = f" and {len(apps) - _NAMES_SHOWN:,} more" if len(apps) > _NAMES_SHOWN else ""
+    return f"{len(apps):,} {'app' if len(apps) == 1 else 'apps'} ({shown}{more})"
 
 
 def is_silent(delivery: Delivery) -> bool:

@@ -45,7 +45,7 @@ class Schedule:
         self._written: dict[str, int] = {}
         self._scheduler = BackgroundScheduler(
             timezone=UTC,
-            executors={"default": ThreadPoolExecutor(3 + len(app.destinations))},
+            executors={"default": ThreadPoolExecutor(5 + len(app.destinations))},
             job_defaults={"max_instances": 1, "coalesce": True, "misfire_grace_time": None},
         )
 
@@ -58,6 +58,10 @@ class Schedule:
             self._every(_DELIVER_EVERY, f"deliver:{destination.name}", self._deliver(destination.name))
         self._every(_PRUNE_EVERY, "prune", self._prune)
         self._scheduler.start()
+
+    def add(self, seconds: float, name: str, work: Callable[[], None]) -> None:
+        """One more job, which runs at once when the others begin."""
+        self._every(seconds, name, work)
 
     def stop(self, timeout_seconds: float) -> bool:
         """No new runs; True when the running ones ended within that time."""

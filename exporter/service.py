@@ -11,9 +11,11 @@ import structlog
 
 from exporter import __version__
 from exporter.config import Settings
-from exporter.daemon import App, source_url
+from exporter.daemon import App
 from exporter.schedule import Schedule
+from exporter.sources import choice
 from exporter.state import pressure
+from exporter.web import metrics_push
 from exporter.web.app import build_app
 from exporter.web.readiness import Live, Readiness, assess
 from exporter.web.server import WebServer
@@ -23,17 +25,21 @@ log = structlog.get_logger()
 
 def serve(settings: Settings, shutdown_seconds: float) -> int:
     """Run until a signal or a broken state file; returns the exit code. Raises ExporterError when it cannot start."""
-    source_url(settings)
+    choice.chosen(settings.dify)
     app = App(settings)
     schedule = Schedule(app)
     ending = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: _first_signal(ending))
     names = [item.name for item in app.destinations]
+    readiness = _readiness(app)
+    push = metrics_push.build(app.store, readiness, settings, names, app.now)
+    if push is not None:
+        schedule.add(push.interval_seconds, "metrics", push.push)
     web = WebServer(
         build_app(
             app.store,
-            _readiness(app),
+            readiness,
             settings.web,
             names,
             app.now,

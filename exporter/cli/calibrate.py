@@ -8,7 +8,7 @@ from typing import Annotated, Any
 
 import typer
 
-from exporter import clock, prices
+from exporter import clock
 from exporter.cli.common import Json, app, err, load, open_store, out, print_json
 from exporter.errors import Misconfigured
 
@@ -45,7 +45,6 @@ def calibrate(
     from exporter.calibrate.service_api import ServiceApp
 
     settings = load(context).settings
-    prices.use(settings.prices)
     key = os.environ.get(key_env, "").strip()
     if not key:
         raise Misconfigured(

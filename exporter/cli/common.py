@@ -13,8 +13,9 @@ import orjson
 import typer
 from rich.console import Console
 
-from exporter import __version__, clock, config
+from exporter import __version__, clock, config, prices
 from exporter.errors import Misconfigured
+from exporter.local import mapping
 from exporter.logs import configure
 
 app = typer.Typer(
@@ -73,6 +74,8 @@ def load(context: typer.Context) -> config.Loaded:
     given: Given = context.obj
     loaded = config.load(given.file, flags=given.flags)
     configure(loaded.settings.log)
+    mapping.use(item.rule() for item in loaded.settings.models)
+    prices.use(loaded.settings.prices)
     return loaded
 
 

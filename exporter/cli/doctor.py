@@ -7,7 +7,7 @@ from typing import Annotated
 import orjson
 import typer
 
-from exporter import clock, prices
+from exporter import clock
 from exporter.cli.common import Json, app, load, open_store, out, print_lines
 
 
@@ -29,7 +29,6 @@ def doctor(
     from exporter.report.window import read_window
 
     settings = load(context).settings
-    prices.use(settings.prices)
     window = read_window(since, until, settings.report.time_zone, clock.now())
     with open_store(settings) as store:
         answers = walk(gather(store, settings, window, clock.now()))

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from exporter import clock, config
 from exporter.cli.common import Json, app, load, open_store, out, print_json
 from exporter.errors import Misconfigured
-from exporter.report.table import DIMENSIONS
-from exporter.report.window import Window, month_window, read_window
+
+if TYPE_CHECKING:
+    from exporter.report.window import Window
 
 
 @app.command()
@@ -75,6 +76,8 @@ def report(
 def _window(
     settings: config.Settings, since: str | None, until: str | None, month: str | None, zone: str | None
 ) -> Window:
+    from exporter.report.window import month_window, read_window
+
     name = zone or settings.report.time_zone
     try:
         config.time_zone(name)
@@ -88,6 +91,8 @@ def _window(
 
 
 def _dimensions(text: str) -> tuple[str, ...]:
+    from exporter.report.table import DIMENSIONS
+
     names = tuple(name.strip() for name in text.split(",") if name.strip())
     unknown = [name for name in names if name not in DIMENSIONS]
     if unknown:

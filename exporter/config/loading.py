@@ -134,6 +134,7 @@ def _merge_ecosystem(tree: dict[str, Any], environ: Mapping[str, str], origins: 
     if resource and "resource" not in tree:
         tree["resource"] = _key_values(resource)
         origins["resource"] = "environment (OTEL_RESOURCE_ATTRIBUTES)"
+    _merge_metrics(tree, environ, origins)
     listed = tree.setdefault("destinations", [])
     if not isinstance(listed, list):
         return
@@ -151,6 +152,21 @@ def _merge_ecosystem(tree: dict[str, Any], environ: Mapping[str, str], origins: 
             for name, value in found.items():
                 if not item.get(name):
                     item[name] = value
+
+
+def _merge_metrics(tree: dict[str, Any], environ: Mapping[str, str], origins: dict[str, str]) -> None:
+    """Metrics are pushed only where they are asked for: the variable of all signals does not."""
+    endpoint = environ.get("OTEL_EXPORTER_OTLP_METRICS_ENDPOINT")
+    section = tree.setdefault("metrics", {}) if endpoint else None
+    otlp = section.setdefault("otlp", {}) if isinstance(section, dict) else None
+    if not isinstance(otlp, dict) or otlp.get("endpoint"):
+        return
+    otlp["endpoint"] = endpoint
+    origins["metrics.otlp.endpoint"] = "environment (OTEL_EXPORTER_OTLP_METRICS_ENDPOINT)"
+    headers = _key_values(environ.get("OTEL_EXPORTER_OTLP_METRICS_HEADERS", ""))
+    if headers and not otlp.get("headers"):
+        otlp["headers"] = headers
+        origins["metrics.otlp.headers"] = "environment (OTEL_EXPORTER_OTLP_METRICS_HEADERS)"
 
 
 _VARIABLES = {"langfuse": "LANGFUSE_…", "langsmith": "LANGSMITH_…", "otlp": "OTEL_EXPORTER_OTLP_…"}
@@ -173,6 +189,7 @@ def _ecosystem_destinations(environ: Mapping[str, str]) -> Iterator[tuple[str, d
     )
     otlp = present(
         endpoint=environ.get("OTEL_EXPORTER_OTLP_ENDPOINT"),
+        protocol=environ.get("OTEL_EXPORTER_OTLP_PROTOCOL"),
         headers=_key_values(environ.get("OTEL_EXPORTER_OTLP_HEADERS", "")),
     )
     for kind, found in (("langfuse", langfuse), ("langsmith", langsmith), ("otlp", otlp)):

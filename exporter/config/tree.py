@@ -7,10 +7,13 @@ from typing import Literal
 
 from pydantic import ConfigDict, Field, SecretStr, model_validator
 
+from exporter.config.console import AppKeySettings, ConsoleSettings
 from exporter.config.content import ContentSettings
 from exporter.config.destinations import DestinationSettings
 from exporter.config.evidence import IntakeSettings, VendorSettings
+from exporter.config.metrics import MetricsSettings
 from exporter.config.models import ModelSettings
+from exporter.config.prices import PriceSettings
 from exporter.config.report import ReportSettings
 from exporter.config.section import Section
 from exporter.config.values import ByteSize, Seconds, StartTime
@@ -42,6 +45,10 @@ class DifySettings(Section):
 
     name: str = Field("dify", description="name of this Dify instance in spans and reports")
     database: DatabaseSettings = DatabaseSettings()  # type: ignore[call-arg]
+    console: ConsoleSettings = ConsoleSettings()  # type: ignore[call-arg]
+    apps: list[AppKeySettings] = Field(
+        default=[], description="single apps by their Service API keys: totals of workflow runs only"
+    )
     start: StartTime = Field("beginning", description="where the first run begins: beginning, now, or a time")
     poll_interval: Seconds = Field(5.0, description="pause between looks for new rows")
     overlap: Seconds = Field(
@@ -89,8 +96,15 @@ class WebSettings(Section):
 
     host: str = "127.0.0.1"
     port: int = Field(9464, ge=0, le=65535)
+    token: SecretStr = Field(
+        SecretStr(""), description="password of the pages; required unless host is a loopback address"
+    )
     top_apps: int = Field(50, ge=1, description="apps with their own metric label; the rest is 'other'")
     top_models: int = Field(100, ge=1, description="models with their own metric label; the rest is 'other'")
+    new_at_zero: Seconds = Field(
+        60.0,
+        description="a new counter shows 0 for so long, so that Prometheus sees it grow; not less than its scrape interval",
+    )
 
 
 class LogSettings(Section):
@@ -109,6 +123,7 @@ class Settings(Section):
     vendor: list[VendorSettings] = Field(default=[])
     intake: IntakeSettings = IntakeSettings()  # type: ignore[call-arg]
     models: list[ModelSettings] = Field(default=[])
+    prices: PriceSettings = PriceSettings()  # type: ignore[call-arg]
     report: ReportSettings = ReportSettings()  # type: ignore[call-arg]
     compare: CompareSettings = CompareSettings()  # type: ignore[call-arg]
     destinations: list[DestinationSettings] = Field(default=[])
@@ -118,6 +133,7 @@ class Settings(Section):
     content: ContentSettings = ContentSettings()  # type: ignore[call-arg]
     state: StateSettings = StateSettings()  # type: ignore[call-arg]
     web: WebSettings = WebSettings()  # type: ignore[call-arg]
+    metrics: MetricsSettings = MetricsSettings()
     log: LogSettings = LogSettings()  # type: ignore[call-arg]
 
     @model_validator(mode="after")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sqlite3
 
 from exporter.model import Micros
+from exporter.state import totals
 
 _BATCH = 5_000
 
@@ -19,6 +20,8 @@ def prune(connection: sqlite3.Connection, before: Micros) -> int:
     ).fetchall()
     connection.executemany("DELETE FROM calls WHERE trace_id = ?", [(trace_id,) for trace_id, _, _ in rows])
     connection.executemany("DELETE FROM traces WHERE trace_id = ?", [(trace_id,) for trace_id, _, _ in rows])
+    totals.forget(connection, [trace_id for trace_id, _, _ in rows])
+    connection.executemany("DELETE FROM sent_as WHERE trace_id = ?", [(trace_id,) for trace_id, _, _ in rows])
     connection.executemany(
         "DELETE FROM records WHERE kind = ? AND id = ?", [(kind, id_) for _, kind, id_ in rows]
     )

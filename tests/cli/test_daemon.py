@@ -48,7 +48,7 @@ def langfuse() -> Iterator[LangfuseTwin]:
 def _env(dify: str, twin_url: str | None) -> dict[str, str]:
     env = {
         "DIFY_DATABASE_URL": dify, "DIFY_EXPORTER_WEB_PORT": "0", "DIFY_EXPORTER_DIFY_POLL_INTERVAL": "0.3s",
-        "DIFY_EXPORTER_DIFY_SWEEP_INTERVAL": "1s",
+        "DIFY_EXPORTER_DIFY_SWEEP_INTERVAL": "1s", "DIFY_EXPORTER_WEB_NEW_AT_ZERO": "0s",
     }  # fmt: skip
     if twin_url is not None:
         env |= {
