@@ -30,6 +30,7 @@ from exporter.spans.genai import call_operation, parameters_json, provider_name
 from exporter.spans.messages import chat_answer, chat_prompt, json_text
 from exporter.spans.otlp import CLIENT, INTERNAL, Add, begin, fail, piece, put_text, put_texts
 from exporter.spans.readings import chosen_cost, own_readings, tags, total_of, usd
+from exporter.spans.text import clean
 from exporter.spans.tree import Tree, tree
 
 _TYPES = {
@@ -98,6 +99,8 @@ class LangfuseProjector:
             put_text(add, f"{_OBSERVATION}model.parameters", parameters_json(call))
         if call.first_token_at is not None:
             put_text(add, f"{_OBSERVATION}completion_start_time", iso(call.first_token_at))
+        if call.finish_reason:
+            metadata["finish_reason"] = clean(call.finish_reason)
         self._ours.call(add, call)
         usage = usage_details(assessment) if assessment is not None else None
         if call.model and usage:

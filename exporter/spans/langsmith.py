@@ -7,11 +7,12 @@ which stay for servers that do not know it. An error is read from the exception 
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import orjson
 
-from exporter.model import AssessedTrace, Assessment, Status, Step, StepKind, Trace, chosen
+from exporter.model import App, AssessedTrace, Assessment, Call, Status, Step, StepKind, Trace, chosen
 from exporter.spans.attributes import Ours
 from exporter.spans.content import Content
 from exporter.spans.explain import explained_trace, sentences
@@ -25,14 +26,17 @@ from exporter.spans.otlp import (
     begin,
     fail,
     piece,
+    put,
     put_exception,
     put_flag,
     put_text,
 )
 from exporter.spans.readings import chosen_cost, tags
+from exporter.spans.retrieved import retrieved
 from exporter.spans.tree import Tree, tree
 
 RUN_ID = "langsmith.span.id"
+PROJECT = "langsmith.trace.session_name"
 METADATA = "langsmith.metadata."
 _KINDS = {
     StepKind.MESSAGE: "chain",
@@ -45,14 +49,25 @@ _KINDS = {
     StepKind.CONTAINER: "chain",
     StepKind.NODE: "chain",
 }
+_PROVIDERS = {
+    "azure.ai.openai": "azure",
+    "azure.ai.inference": "azure",
+    "aws.bedrock": "amazon_bedrock",
+    "gcp.gemini": "google",
+    "gcp.vertex_ai": "google_vertexai",
+    "mistral_ai": "mistral",
+    "x_ai": "xai",
+}
+"""`ls_provider` as LangSmith's own wrappers and LangChain write it: its price table is looked up by provider and model."""
+_STANDARD_PARAMETERS = ("temperature", "max_tokens")
 _UNTOLD = {Status.STOPPED: "stopped by the user", Status.UNFINISHED: "never finished in Dify"}
 
 
 class LangSmithProjector:
     """Trace to spans, root first. Pure: the same trace gives the same bytes."""
 
-    def __init__(self, content: Content, project: str | None = None) -> None:
-        """`project` is written on every span; without it the request's header names the project."""
+    def __init__(self, content: Content, project: Callable[[App], str] | None = None) -> None:
+        """The project of an app is written on every span; without it the request's header names the project."""
         self._content = content
         self._project = project
         self._ours = Ours(METADATA)
@@ -88,6 +103,8 @@ class LangSmithProjector:
             self._call(add, step, of.assessment(step))
         elif (what := operation(step)) is not None:
             put_text(add, "gen_ai.operation.name", what)
+            if step.kind is StepKind.TOOL:
+                put_text(add, "gen_ai.tool.name", step.name)
         self._texts(add, step, content)
         self._ours.step(add, step, span.name)
         self._outcome(span, step, content)
@@ -107,9 +124,11 @@ class LangSmithProjector:
             return
         put_request(add, call)
         if call.provider:
-            put_text(add, f"{METADATA}ls_provider", provider_name(call.provider))
+            provider = provider_name(call.provider)
+            put_text(add, f"{METADATA}ls_provider", _PROVIDERS.get(provider, provider))
         if call.model:
             put_text(add, f"{METADATA}ls_model_name", call.model)
+        self._standard(add, call)
         self._ours.call(add, call)
         if assessment is None:
             return
@@ -121,6 +140,15 @@ class LangSmithProjector:
         if assessment.findings:
             put_text(add, f"{METADATA}explanation", json_text(sentences(assessment)))
 
+    def _standard(self, add: Add, call: Call) -> None:
+        """The parameters that LangSmith's filters know by its own names."""
+        what = call_operation(call.kind)
+        if what in ("chat", "text_completion"):
+            put_text(add, f"{METADATA}ls_model_type", "chat" if what == "chat" else "llm")
+        for name, value in call.parameters:
+            if name in _STANDARD_PARAMETERS:
+                put(add, f"{METADATA}ls_{name}", value)
+
     def _texts(self, add: Add, step: Step, content: Content) -> None:
         prompt = chat_prompt(step.call, content) if step.call is not None else None
         answer = chat_answer(step.call, content) if step.call is not None else None
@@ -128,9 +156,7 @@ class LangSmithProjector:
             json_text({"messages": prompt}) if prompt is not None else _object(content(step.input), "input")
         )
         text_out = (
-            json_text({"messages": [answer]})
-            if answer is not None
-            else _object(content(step.output), "output")
+            json_text({"messages": [answer]}) if answer is not None else _output(step, content(step.output))
         )
         if text_in is not None:
             put_text(add, "gen_ai.prompt", text_in)
@@ -150,7 +176,7 @@ class LangSmithProjector:
     def _shared(self, add: Add, trace: Trace, root: Run) -> None:
         put_text(add, "langsmith.trace.id", root.id)
         if self._project is not None:
-            put_text(add, "langsmith.trace.session_name", self._project)
+            put_text(add, PROJECT, self._project(trace.app))
         if trace.session_id:
             put_text(add, f"{METADATA}thread_id", trace.session_id)
         if trace.user_id:
@@ -177,6 +203,23 @@ def usage_metadata(assessment: Assessment) -> dict[str, Any]:
 
 def _known(**values: Any) -> dict[str, Any]:
     return {name: value for name, value in values.items() if value is not None}
+
+
+def _output(step: Step, text: str | None) -> str | None:
+    """A retrieval's documents in the form that LangSmith draws; any other output as it is."""
+    documents = retrieved(text) if step.kind is StepKind.RETRIEVAL else []
+    if not documents:
+        return _object(text, "output")
+    return json_text({
+        "documents": [
+            {
+                "page_content": document.content,
+                "type": "Document",
+                "metadata": {**document.told, **_known(id=document.id, score=document.score)},
+            }
+            for document in documents
+        ]
+    })  # fmt: skip
 
 
 def _object(text: str | None, name: str) -> str | None:

@@ -1,8 +1,9 @@
 """The OpenInference dialect, which Phoenix and Arize AX read natively and W&B Weave reads too.
 
 Names: Arize's openinference-semantic-conventions. Conversations are flat, numbered attributes there, so only the
-newest messages of a long prompt are spelled out, while `input.value` holds them all. Usage sits on model calls only:
-the platforms sum the tree. Our readings are attributes and, in words, the span's metadata.
+newest messages of a long prompt and the first documents of a retrieval are spelled out, while `input.value` and
+`output.value` hold them all. Usage sits on model calls only: the platforms sum the tree. Our readings are attributes and, in
+words, the span's metadata.
 """
 
 from __future__ import annotations
@@ -24,31 +25,57 @@ from exporter.spans.otlp import (
     begin,
     fail,
     piece,
+    put_event,
     put_exception,
     put_float,
     put_int,
     put_link,
     put_text,
     put_texts,
+    succeed,
 )
 from exporter.spans.plain import span_kind
 from exporter.spans.readings import chosen_cost, tags
+from exporter.spans.retrieved import Retrieved, retrieved
 from exporter.spans.tree import Tree, tree
 
 MESSAGES_SHOWN = 20
 """Messages of one prompt that are spelled out; each takes two attributes or more, and receivers count to 128."""
+DOCUMENTS_SHOWN = 15
+"""Documents of one retrieval that are spelled out; each takes up to four attributes."""
 
 _MODEL_NAMES = {
     "LLM": "llm.model_name",
     "EMBEDDING": "embedding.model_name",
     "RERANKER": "reranker.model_name",
 }
+_PROVIDERS = {
+    "azure.ai.openai": "azure",
+    "azure.ai.inference": "azure",
+    "aws.bedrock": "aws",
+    "gcp.gemini": "google",
+    "gcp.vertex_ai": "google",
+    "mistral_ai": "mistralai",
+    "moonshot_ai": "moonshot",
+    "x_ai": "xai",
+}
+"""`llm.provider` in the conventions' own words; Phoenix knows by it how to ask the model again."""
+_SYSTEMS = {
+    "openai": "openai",
+    "azure.ai.openai": "openai",
+    "anthropic": "anthropic",
+    "cohere": "cohere",
+    "mistral_ai": "mistralai",
+    "gcp.vertex_ai": "vertexai",
+}
+"""`llm.system`: whose API a provider speaks, where the conventions have a value for it."""
 
 
 class OpenInferenceProjector:
     """Trace to spans, root first. Pure: the same trace gives the same bytes."""
 
     def __init__(self, content: Content, messages_shown: int = MESSAGES_SHOWN) -> None:
+        """With `messages_shown` 0 neither messages nor documents are spelled out."""
         self._content = content
         self._messages_shown = messages_shown
         self._ours = Ours()
@@ -111,6 +138,8 @@ class OpenInferenceProjector:
             self._messages(add, "llm.output_messages", [answer])
         elif (text := content(step.output)) is not None:
             _put_value(add, "output", text)
+            if step.kind is StepKind.RETRIEVAL and self._messages_shown:
+                _put_documents(add, retrieved(text)[:DOCUMENTS_SHOWN])
 
     def _messages(self, add: Add, name: str, messages: list[dict[str, Any]]) -> None:
         if not self._messages_shown:
@@ -146,6 +175,11 @@ def put_token_counts(add: Add, tokens: Tokens) -> None:
 def _put_outcome(span: Any, step: Step, content: Content) -> None:
     if step.link:
         put_link(span, step.link)
+    call = step.call
+    if call is not None and call.first_token_at is not None and call.first_token_at >= call.started_at:
+        put_event(span, "First Token Stream Event", call.first_token_at)
+    if step.status is Status.OK:
+        succeed(span)
     if step.status is Status.ERROR:
         error = content(step.error)
         fail(span, error)
@@ -159,7 +193,10 @@ def _put_request(add: Add, call: Call, kind: str) -> None:
         if kind != "LLM":
             put_text(add, "llm.model_name", call.model)
     if call.provider:
-        put_text(add, "llm.provider", provider_name(call.provider))
+        provider = provider_name(call.provider)
+        put_text(add, "llm.provider", _PROVIDERS.get(provider, provider))
+        if provider in _SYSTEMS:
+            put_text(add, "llm.system", _SYSTEMS[provider])
     if call.parameters:
         put_text(add, "llm.invocation_parameters", parameters_json(call))
     if call.finish_reason:
@@ -172,6 +209,18 @@ def _put_request(add: Add, call: Call, kind: str) -> None:
 def _put_value(add: Add, side: str, text: str) -> None:
     put_text(add, f"{side}.value", text)
     put_text(add, f"{side}.mime_type", "application/json" if _is_json(text) else "text/plain")
+
+
+def _put_documents(add: Add, documents: list[Retrieved]) -> None:
+    for number, document in enumerate(documents):
+        at = f"retrieval.documents.{number}.document."
+        put_text(add, f"{at}content", document.content)
+        if document.id is not None:
+            put_text(add, f"{at}id", document.id)
+        if document.score is not None:
+            put_float(add, f"{at}score", document.score)
+        if document.told:
+            put_text(add, f"{at}metadata", json_text(document.told))
 
 
 def _put_message(add: Add, at: str, message: dict[str, Any]) -> None:

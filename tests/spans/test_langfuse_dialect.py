@@ -248,6 +248,14 @@ def test_parameters_and_first_token_are_there() -> None:
     assert row["model"] == "gpt-4o-mini"
 
 
+def test_why_an_answer_ended_is_in_the_metadata() -> None:
+    assert call_row()["metadata"]["finish_reason"] == "stop"
+    cut = traces.call(2, finish_reason="length\x00")
+    root = traces.step(1)
+    of = traces.trace(1, (root, traces.model_step(2, root.span_id, cut)))
+    assert stored(AssessedTrace(of, (), Verdict.PENDING))[-1]["metadata"]["finish_reason"] == "length\ufffd"
+
+
 @pytest.mark.parametrize(
     ("status", "level"),
     [

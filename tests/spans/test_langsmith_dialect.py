@@ -173,6 +173,39 @@ def test_the_three_readings_are_metadata_under_our_own_names() -> None:
     assert (metadata["ls_provider"], metadata["ls_model_name"]) == ("openai", "gpt-4o-mini")
 
 
+def test_parameters_have_the_names_that_langsmiths_filters_know() -> None:
+    metadata = call_run()["metadata"]
+    assert (metadata["ls_model_type"], metadata["ls_temperature"], metadata["ls_max_tokens"]) == (
+        "chat",
+        0.2,
+        512,
+    )
+    for kind, type_ in (("completion", "llm"), ("embedding", None)):
+        of = traces.call(2, kind=kind)
+        root = traces.step(1)
+        steps = (root, traces.model_step(2, root.span_id, of))
+        run = stored(AssessedTrace(traces.trace(1, steps), (), Verdict.PENDING))[-1]
+        assert run["metadata"].get("ls_model_type") == type_
+
+
+@pytest.mark.parametrize(
+    ("provider", "word"),
+    [
+        ("langgenius/openai/openai", "openai"),
+        ("langgenius/azure_openai/azure_openai", "azure"),
+        ("langgenius/bedrock/bedrock", "amazon_bedrock"),
+        ("langgenius/gemini/google", "google"),
+        ("langgenius/vertex_ai/vertex_ai", "google_vertexai"),
+        ("langgenius/tongyi/tongyi", "tongyi"),
+    ],
+)
+def test_providers_have_the_names_that_langsmith_prices_by(provider: str, word: str) -> None:
+    root = traces.step(1)
+    steps = (root, traces.model_step(2, root.span_id, traces.call(2, provider=provider)))
+    run = stored(AssessedTrace(traces.trace(1, steps), (), Verdict.PENDING))[-1]
+    assert run["metadata"]["ls_provider"] == word
+
+
 def test_kinds_are_run_types() -> None:
     assert [run["run_type"] for run in stored(traces.chatflow())] == [
         "chain",
@@ -230,6 +263,6 @@ def test_errors_are_told_by_an_event(status: Status, error: str | None, shown: s
 
 
 def test_a_project_that_a_header_cannot_spell_is_named_on_every_span() -> None:
-    named = stored(traces.chatflow(), LangSmithProjector(full(), "客服"))
-    assert {run["session_name"] for run in named} == {"客服"}
+    named = stored(traces.chatflow(), LangSmithProjector(full(), lambda app: f"客服 {app.mode}"))
+    assert {run["session_name"] for run in named} == {"客服 advanced-chat"}
     assert {run["session_name"] for run in stored(traces.chatflow())} == {None}

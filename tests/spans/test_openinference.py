@@ -6,10 +6,11 @@ import json
 from dataclasses import replace
 
 import pytest
+from openinference.semconv.trace import OpenInferenceLLMProviderValues, OpenInferenceLLMSystemValues
 
 from exporter.model import Status, StepKind, Tokens, ToolCall, Verdict
 from exporter.spans.flavour import Flavour, flavoured
-from exporter.spans.openinference import MESSAGES_SHOWN, OpenInferenceProjector
+from exporter.spans.openinference import _PROVIDERS, _SYSTEMS, MESSAGES_SHOWN, OpenInferenceProjector
 from exporter.spans.plain import PlainProjector
 from tests.spans import assessed_traces as traces
 from tests.spans.decoded import full, leaf, seen
@@ -149,6 +150,46 @@ def test_without_content_no_text_leaves() -> None:
 def test_embeddings_and_reranks_name_their_model_as_the_conventions_say(kind: str, name: str) -> None:
     found = leaf(project(one(traces.call(2, kind=kind, model="m-1")))).attributes
     assert found[name] == found["llm.model_name"] == "m-1"
+
+
+@pytest.mark.parametrize(
+    ("provider", "words"),
+    [
+        ("langgenius/openai/openai", ("openai", "openai")),
+        ("langgenius/azure_openai/azure_openai", ("azure", "openai")),
+        ("langgenius/gemini/google", ("google", None)),
+        ("langgenius/vertex_ai/vertex_ai", ("google", "vertexai")),
+        ("langgenius/bedrock/bedrock", ("aws", None)),
+        ("langgenius/mistralai/mistralai", ("mistralai", "mistralai")),
+        ("langgenius/tongyi/tongyi", ("tongyi", None)),
+    ],
+)
+def test_providers_have_the_conventions_own_words(provider: str, words: tuple[str, str | None]) -> None:
+    found = leaf(project(one(traces.call(2, provider=provider)))).attributes
+    assert (found["llm.provider"], found.get("llm.system")) == words
+
+
+def test_the_words_for_providers_and_systems_are_those_of_the_conventions_package() -> None:
+    known = {item.value for item in OpenInferenceLLMProviderValues}
+    assert set(_PROVIDERS.values()) <= known
+    assert set(_SYSTEMS.values()) <= {item.value for item in OpenInferenceLLMSystemValues}
+
+
+def test_the_first_token_is_an_event_at_its_time() -> None:
+    of = traces.call(2)
+    (event,) = leaf(project(one(of))).span.events
+    assert (event.name, event.time_unix_nano) == ("First Token Stream Event", (of.first_token_at or 0) * 1000)
+    for odd in (None, of.started_at - 1):
+        assert not leaf(project(one(replace(of, first_token_at=odd)))).span.events
+
+
+@pytest.mark.parametrize(
+    ("status", "code"), [(Status.OK, 1), (Status.ERROR, 2), (Status.STOPPED, 0), (Status.UNFINISHED, 0)]
+)
+def test_what_went_well_says_so_and_what_was_stopped_claims_nothing(status: Status, code: int) -> None:
+    root = traces.step(1, status=status)
+    (item,) = seen(project(traces.AssessedTrace(traces.trace(1, (root,)), (), Verdict.UNVERIFIED)))
+    assert item.span.status.code == code
 
 
 # ── flavours ────────────────────────────────────────────────────────────────────────────────────────────────
