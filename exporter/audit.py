@@ -21,7 +21,7 @@ from exporter.clock import rfc3339
 from exporter.destinations.base import Confirmation, Destination
 from exporter.destinations.holdings import CannotAsk, Exported, Held, Holdings, Tells
 from exporter.model import Micros
-from exporter.state import exported, health, records
+from exporter.state import exported, health, records, sent_as
 from exporter.state.store import Store
 
 SECOND = 1_000_000
@@ -47,7 +47,8 @@ class Question:
 
 @dataclass(slots=True)
 class Day:
-    """One day at one destination. `exported` = `there` + missing + `waiting`; `there` includes doubled traces.
+    """One day at one destination. `exported` = `there` + missing + `waiting` + `without_spans`; `there` includes doubled traces,
+    and `without_spans` are those that are Dify's own tracing's affair there (`existing`): nothing of ours to look for.
 
     `missing` is (trace id, spans absent, spans of the ledger's), `doubled` (trace id, rows too many). `reason` says why
     the destination was not asked; `unreachable` that asking it may work another time.
@@ -62,6 +63,7 @@ class Day:
     missing: list[tuple[str, int, int]] = field(default_factory=list)
     doubled: list[tuple[str, int]] = field(default_factory=list)
     waiting: Counter[str] = field(default_factory=Counter)
+    without_spans: int = 0
     queued_again: int = 0
     reason: str | None = None
     unreachable: bool = False
@@ -128,6 +130,7 @@ def document(day: Day) -> dict[str, Any]:
         ],
         "doubled": [{"trace_id": trace_id, "rows_too_many": extra} for trace_id, extra in day.doubled],
         "waiting": {name: day.waiting[name] for name in _STATES},
+        "without_spans": day.without_spans,
         "queued_again": day.queued_again,
     }
 
@@ -186,9 +189,12 @@ def _take(
     """Add one slice to the day."""
     day.exported += len(traces)
     with store.read() as connection:
-        waits = exported.waiting(connection, destination.name, [trace.trace_id for trace in traces])
+        names = [trace.trace_id for trace in traces]
+        waits = exported.waiting(connection, destination.name, names)
+        without = sent_as.without_spans(connection, destination.name, names)
     day.waiting.update(waits.values())
-    settled = [trace for trace in traces if trace.trace_id not in waits]
+    day.without_spans += len(without)
+    settled = [trace for trace in traces if trace.trace_id not in waits and trace.trace_id not in without]
     if holdings is None or day.reason is not None or not settled:
         return
     try:

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from exporter.config import Settings, VendorSettings
 from exporter.destinations import registry
-from exporter.destinations.base import Checked
+from exporter.destinations.base import Checked, Destination, Home, Homes
 from exporter.errors import ExporterError, Unreachable
-from exporter.sources.checks import check_source
+from exporter.existing_check import checked
+from exporter.problems import PLATFORMS
+from exporter.sources import tracing
+from exporter.sources.choice import check_chosen
 from exporter.state.store import Store
 from exporter.vendor.pullers import registry as pullers
 
@@ -27,7 +30,9 @@ class Result:
 
 def check_all(settings: Settings) -> Iterator[Result]:
     """Source, vendor files, destinations, state, in that order."""
-    for item in check_source(settings.dify):
+    can_read = True
+    for item in check_chosen(settings):
+        can_read = can_read and item.ok
         yield _result(item, unreachable=True)
     for source in settings.vendor:
         yield _vendor(source)
@@ -40,7 +45,21 @@ def check_all(settings: Settings) -> Iterator[Result]:
             "destinations", True, "none: readings go to the local page, metrics and ledger only",
             "set LANGFUSE_PUBLIC_KEY and LANGFUSE_SECRET_KEY, LANGSMITH_API_KEY, or OTEL_EXPORTER_OTLP_ENDPOINT", False,
         )  # fmt: skip
+    if can_read:
+        yield from _existing(settings, destinations)
     yield _state(settings)
+
+
+def _existing(settings: Settings, destinations: Sequence[Destination]) -> Iterator[Result]:
+    """Whether Dify's own tracing writes the same traces."""
+    by_name = {item.name: item for item in destinations}
+    entries = [item for item in settings.destinations if item.kind in PLATFORMS]
+    found = tracing.ask(settings.dify) if entries else tracing.Tracing()
+    for entry in entries:
+        destination = by_name[entry.name]
+        home = destination.home() if found.at(entry.kind) and isinstance(destination, Homes) else Home()
+        for item in checked(entry, settings.dify.name, found, home):
+            yield _result(item, unreachable=False)
 
 
 def _result(item: Checked, *, unreachable: bool) -> Result:

@@ -6,22 +6,24 @@ transaction that stores its calls and its rendered spans. So the process may die
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import structlog
 
 from exporter import readings, waiting
 from exporter.config import Settings
-from exporter.destinations.base import Destination
+from exporter.destinations.base import Destination, Way, rendered
+from exporter.existing import Existing
 from exporter.matching import Matching
 from exporter.model import AssessedTrace, Micros, RecordRef, Trace
 from exporter.sources.assemble import assemble
 from exporter.sources.rows import Fetched, Source
 from exporter.spans import otlp
-from exporter.state import assignments, evidence, ledger, outbox, records
+from exporter.state import assignments, evidence, ledger, outbox, records, sent_as
 from exporter.state.outbox import Parcel
 from exporter.state.records import Due, Outcome
+from exporter.state.sent_as import Sending
 from exporter.state.store import Store
 from exporter.waiting import Decision
 
@@ -61,6 +63,7 @@ class Pipeline:
         self._source, self._store, self._settings, self._clock = source, store, settings, clock
         self._matching = matching
         self._destinations = tuple(destinations)
+        self._existing = Existing(settings, destinations, source, store, clock)
         self._evidence_expected = bool(settings.vendor)
 
     def discover(self, stream: str) -> tuple[int, bool]:
@@ -78,6 +81,7 @@ class Pipeline:
 
     def process(self, *, hurry: bool = False) -> Processed:
         """Read what is due, assess it, and store calls and parcels in one transaction."""
+        self._existing.look()
         now = self._clock()
         with self._store.read() as connection:
             due = records.due(connection, now, self._settings.dify.page_size)
@@ -132,12 +136,14 @@ class Pipeline:
                     if not item.assessed.trace.is_final and item.assessed.trace.trace_id in revisions
                 ],
             )
+        ways = self._existing.ways([item.assessed.trace for item in assessed])
         plans = [
             self._plan(
                 item,
                 known[(item.assessed.trace.ref.kind, item.assessed.trace.ref.id)],
                 revisions,
                 before,
+                ways,
                 now,
                 hurry,
             )
@@ -148,6 +154,8 @@ class Pipeline:
             is_watched = self._evidence_expected or not evidence.is_empty(connection)
             ledger.put(connection, [plan.entry(now) for plan in plans], match_new=is_watched)
             outbox.put(connection, parcels, now)
+            gone = {plan.read.assessed.trace.trace_id for plan in plans if plan.decision.export}
+            sent_as.put(connection, [(sending, way) for sending, way in ways.items() if sending[0] in gone])
             records.settle(
                 connection, [*(plan.outcome() for plan in plans), *_without_trace(fetched, broken)]
             )
@@ -159,6 +167,7 @@ class Pipeline:
         due: Due,
         revisions: dict[str, int],
         before: dict[str, list[str]],
+        ways: Mapping[Sending, Way],
         now: Micros,
         hurry: bool,
     ) -> _Plan:
@@ -175,17 +184,23 @@ class Pipeline:
             is_different=trace.trace_id in before and before[trace.trace_id] != ledger.written(item.assessed),
             hurry=hurry,
         )
-        parcels = self._render(item.assessed, revision + 1) if decision.export else ()
+        parcels = self._render(item.assessed, revision + 1, ways) if decision.export else ()
         return _Plan(item, decision, revision > 0, parcels)
 
-    def _render(self, assessed: AssessedTrace, revision: int) -> tuple[Parcel, ...]:
-        """One parcel per destination; a correction goes only where the same ids replace what was there."""
+    def _render(
+        self, assessed: AssessedTrace, revision: int, ways: Mapping[Sending, Way]
+    ) -> tuple[Parcel, ...]:
+        """One parcel per destination; a correction goes only where the same ids replace what was there, and what Dify's own
+        tracing wrote there is added to by the queue that can."""
         trace = assessed.trace
         parcels = []
         for destination in self._destinations:
             if revision > 1 and not destination.corrects:
                 continue
-            spans = destination.render(assessed)
+            way = self._existing.way(ways, destination, trace)
+            spans = rendered(destination, assessed, way)
+            if not spans and way is not Way.OWN:
+                continue
             parcels.append(
                 Parcel(
                     destination.name, trace.trace_id, revision, otlp.frame(spans), len(spans),

@@ -286,7 +286,9 @@ def _audit_note(item: Document) -> str:
     if not item["asked"]:
         return str(item["reason"])
     notes = []
-    if item["compared_by_span"] < item["exported"] - sum(item["waiting"].values()):
+    if item["without_spans"]:
+        notes.append(f"{item['without_spans']:,} left to Dify's own tracing, not audited")
+    if item["compared_by_span"] < item["exported"] - item["without_spans"] - sum(item["waiting"].values()):
         notes.append(f"{item['compared_by_span']:,} compared span by span, the others by their root")
     if item["queued_again"]:
         notes.append(f"{item['queued_again']:,} queued again")

@@ -20,6 +20,7 @@ def document(store: Store, settings: Settings, now: Micros) -> Document:
     """One object: daemon, source, records, destinations, evidence, jobs, problems (sentences with what to do)."""
     with store.read() as connection:
         known = health.facts(connection, "source.")
+        twice = health.facts(connection, problems.TWICE)
         jobs = health.jobs(connection)
         counts = records.counts(connection)
         lag = records.oldest_due(connection, now)
@@ -57,7 +58,10 @@ def document(store: Store, settings: Settings, now: Micros) -> Document:
             }
             for job in sorted(jobs.values(), key=lambda job: job.name)
         ],
-        "problems": list(_problems(stop, jobs, deliveries, counts, backlogs)),
+        "problems": [
+            *_problems(stop, jobs, deliveries, counts, backlogs),
+            *problems.twice(settings.destinations, twice),
+        ],
     }
 
 

@@ -90,6 +90,11 @@ def _success(named: str, headers: Mapping[str, str], body: bytes) -> Answer:
     media_type = headers.get("content-type", "").partition(";")[0].strip().lower()
     if media_type in ("text/html", "application/xhtml+xml"):
         return Answer(Outcome.HOLD, f"{named}: a web page answers at this address, not a receiver of spans")
+    return accepted_or_rejected(named, body, media_type)
+
+
+def accepted_or_rejected(named: str, body: bytes, media_type: str = PROTOBUF) -> Answer:
+    """What a success means by its body: a part of the request may still have been rejected."""
     rejected = _rejected_spans(media_type, body)
     if rejected:
         return Answer(Outcome.REFUSED, f"{named}: {rejected} spans of the request were rejected")

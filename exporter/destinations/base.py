@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from exporter.model import AssessedTrace, Micros
 
@@ -119,3 +119,44 @@ class Destination(Protocol):
 
     def link(self, trace_id: str) -> str | None:
         """Where a person finds the trace, when that can be known without asking."""
+
+
+class Way(StrEnum):
+    """How a trace goes to a destination where Dify's own tracing may have written it already."""
+
+    OWN = "own"  # with spans of ours
+    ENRICHED = "enriched"  # what we know is added to Dify's own trace
+    SKIPPED = "skipped"  # not at all: Dify wrote no trace of it, and one of ours is not wanted
+
+
+@runtime_checkable
+class Enriches(Protocol):
+    """A destination that can add to the traces which Dify's own tracing wrote there."""
+
+    def enrich(self, trace: AssessedTrace) -> list[bytes]:
+        """What is added, in this destination's own form and never with usage; empty where that is the part of another
+        queue of the platform, or Dify's trace cannot be addressed. Pure, as `render`."""
+
+
+@dataclass(frozen=True, slots=True)
+class Home:
+    """Where a destination's traces live, as Dify's own tracing would name it. `takes_dify`: whether the server stores what
+    Dify's own tracing sends. None where the destination cannot be asked now."""
+
+    project: str | None = None
+    takes_dify: bool | None = None
+
+
+@runtime_checkable
+class Homes(Protocol):
+    """A destination that must be asked where its traces live."""
+
+    def home(self) -> Home:
+        """Asks the platform. May be called by any one thread, beside the one that delivers. Never raises."""
+
+
+def rendered(destination: Destination, trace: AssessedTrace, way: Way) -> list[bytes]:
+    """The trace as it goes there this way; where nothing can be added to Dify's own trace, nothing goes that way."""
+    if way is Way.OWN:
+        return destination.render(trace)
+    return destination.enrich(trace) if way is Way.ENRICHED and isinstance(destination, Enriches) else []

@@ -7,6 +7,7 @@ dead letter with its reason while the rest goes on.
 
 from __future__ import annotations
 
+import hashlib
 import random
 import sqlite3
 import time
@@ -98,13 +99,22 @@ class Courier:
             return 0
         if self.destination.confirmation is not Confirmation.READ_BACK:
             return self._forget([unit for unit, _ in looked], confirmed=False)
-        units = [unit for unit, _ in looked]
-        missing = self.destination.missing(units)
+        sample = [unit for unit, _ in looked if self._is_of_sample(unit)]
+        others = [unit for unit, _ in looked if not self._is_of_sample(unit)]
+        missing = self.destination.missing(sample) if sample else set()
+        if missing and others:  # what took one may have taken more
+            more = self.destination.missing(others)
+            missing = None if more is None else missing | more
+            sample, others = [*sample, *others], []
         if missing is None:
             return self._cannot_ask(looked, now)
-        forgotten = self._forget([unit for unit in units if unit.seq not in missing], confirmed=True)
+        forgotten = self._forget([unit for unit in sample if unit.seq not in missing], confirmed=True)
+        forgotten += self._forget(others, confirmed=False)
         self._missing([(unit, at) for unit, at in looked if unit.seq in missing], now)
         return forgotten
+
+    def _is_of_sample(self, unit: Unit) -> bool:
+        return _lot(unit.trace_id) < self._settings.confirm_share
 
     def _next(self, connection: sqlite3.Connection, now: Micros) -> list[Unit]:
         """As many whole traces as one request may hold."""
@@ -272,6 +282,11 @@ class Courier:
 
     def _patience(self) -> Micros:
         return min(_PATIENCE, 4 * round(self._settings.confirm_after * SECOND))
+
+
+def _lot(trace_id: str) -> float:
+    """A place in the draw from 0 up to 1 that has nothing to do with time or app, and is always the same."""
+    return int.from_bytes(hashlib.sha256(trace_id.encode()).digest()[:8]) / 2**64
 
 
 def _bury_below(connection: sqlite3.Connection, part: Unit, lost: set[bytes]) -> int:

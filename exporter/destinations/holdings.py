@@ -18,7 +18,7 @@ from exporter.clock import rfc3339
 from exporter.destinations.answers import retry_after
 from exporter.destinations.http import Http, Reply
 from exporter.errors import Misconfigured, Unreachable
-from exporter.model import Micros, RecordRef
+from exporter.model import App, Micros, RecordRef
 
 _SECOND = 1_000_000
 _MARGIN = 15 * 60 * _SECOND
@@ -31,7 +31,7 @@ _LATER = frozenset({429, 503})
 
 @dataclass(frozen=True, slots=True)
 class Exported:
-    """A trace as the ledger exported it: `spans` are (span id, start), root first."""
+    """A trace as the ledger exported it: `spans` are (span id, start), root first; `app` as it was called then."""
 
     trace_id: str
     ref: RecordRef
@@ -39,6 +39,7 @@ class Exported:
     exported_at: Micros
     revision: int
     spans: tuple[tuple[str, Micros], ...]
+    app: App
 
 
 @dataclass(frozen=True, slots=True)

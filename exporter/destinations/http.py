@@ -45,7 +45,7 @@ class Http:
     """One keep-alive session to one destination, with its headers. Used by one thread at a time."""
 
     def __init__(self, headers: Mapping[str, str], timeout_seconds: float) -> None:
-        self._headers = {name.strip(): _header_value(name, value) for name, value in headers.items()}
+        self._headers = {name.strip(): header_value(name, value) for name, value in headers.items()}
         self._timeout = (min(_CONNECT_SECONDS, timeout_seconds), timeout_seconds)
         self._session = requests.Session()
 
@@ -119,7 +119,8 @@ def _headers_alone(request: requests.PreparedRequest) -> requests.PreparedReques
     return request
 
 
-def _header_value(name: str, value: str) -> str:
+def header_value(name: str, value: str) -> str:
+    """The value without spaces around it. Raises Misconfigured for what no header can spell."""
     value = value.strip()
     if not value.isprintable() or not value.isascii():
         raise Misconfigured([f"header {name.strip()}: its value has characters that HTTP does not allow"])

@@ -15,7 +15,7 @@ import orjson
 from exporter.config import ContentSettings, DestinationSettings
 from exporter.destinations import platform
 from exporter.destinations.answers import export
-from exporter.destinations.base import Answer, Checked, Confirmation, Limits, Unit
+from exporter.destinations.base import Answer, Checked, Confirmation, Home, Limits, Unit
 from exporter.destinations.http import Http, Reply, shown_address
 from exporter.destinations.langfuse_holdings import LangfuseHoldings
 from exporter.destinations.langfuse_readback import CannotAsk, ReadBack
@@ -25,7 +25,17 @@ from exporter.spans.content import content
 from exporter.spans.langfuse import LangfuseProjector
 
 CLOUD = "https://cloud.langfuse.com"
+_BRIEFLY_SECONDS = 5.0
 _PATHS = ("/v1/traces", "/api/public/otel", "/api/public")
+_MODES = {
+    "legacy": "it keeps traces as version 3 does, so later evidence changes a span in place, but what an earlier send said and"
+    " this one leaves out stays",
+    "dual": "it keeps traces for the old and the new views; ours are in both at once, those of Dify's own tracing in the new"
+    " ones after about ten minutes",
+    "events_only": "it keeps traces for the new views only, and refuses what Dify's own Langfuse tracing sends and shows nothing"
+    " of it",
+}
+"""What follows for the operator from the server's LANGFUSE_MIGRATION_V4_WRITE_MODE (measured against 4.16)."""
 _ENVIRONMENTS = ("langfuse.environment", "deployment.environment.name", "deployment.environment")
 
 
@@ -42,7 +52,8 @@ class Langfuse:
         self.limits: Limits = platform.limits(settings)
         self.confirmation = platform.confirmation(settings, Confirmation.READ_BACK)
         self._host = platform.base_address(settings.endpoint or CLOUD, *_PATHS)
-        self._http = Http(_headers(settings), settings.timeout)
+        self._headers, self._timeout = _headers(settings), settings.timeout
+        self._http = Http(self._headers, self._timeout)
         self._envelope = platform.envelope(resource)
         environment = next((resource[name] for name in _ENVIRONMENTS if resource.get(name)), None)
         self._projector = LangfuseProjector(content(content_settings), environment)
@@ -67,6 +78,18 @@ class Langfuse:
     def holdings(self) -> LangfuseHoldings:
         """For the audit."""
         return LangfuseHoldings(self._http, self._host)
+
+    def home(self) -> Home:
+        """See Homes; over a connection of its own, and without much patience. Servers in mode events_only refuse the events
+        that Dify's own tracing sends (measured against Langfuse 4.16)."""
+        asking = ReadBack(Http(self._headers, min(self._timeout, _BRIEFLY_SECONDS)), self._host)
+        try:
+            projects = _object(asking.get("/projects")).get("data")
+            mode = asking.mode()
+        except CannotAsk:
+            return Home()
+        project = str(projects[0].get("id")) if isinstance(projects, list) and projects else None
+        return Home(project, takes_dify=mode != "events_only")
 
     def check(self) -> list[Checked]:
         """Version, project of the keys, kind of server, and whether the keys may send."""
@@ -111,14 +134,12 @@ class Langfuse:
 
     def _check_mode(self) -> Checked:
         try:
-            is_legacy = self._read_back.is_legacy()
-            has_v1 = is_legacy or self._read_back.get("/traces", {"limit": "1"}).status == 200
+            mode = self._read_back.mode()
         except CannotAsk as error:
             return Checked(
                 "read-back", False, str(error), "sent traces cannot be confirmed; allow the keys to read"
             )
-        mode = "legacy" if is_legacy else "dual" if has_v1 else "events_only"
-        return Checked("read-back", True, f"write mode {mode}")
+        return Checked("read-back", True, f"write mode {mode}: {_MODES[mode]}")
 
 
 def _headers(settings: DestinationSettings) -> dict[str, str]:

@@ -81,6 +81,12 @@ class ReadBack:
             self._is_legacy = self.get("/v2/observations", {"limit": "1"}).status == 404
         return self._is_legacy
 
+    def mode(self) -> str:
+        """The kind of server: legacy, dual or events_only. Raises CannotAsk."""
+        if self.is_legacy():
+            return "legacy"
+        return "dual" if self.get("/traces", {"limit": "1"}).status == 200 else "events_only"
+
     def get(self, path: str, params: Mapping[str, str] | None = None) -> Reply:
         """One read; 404 is an answer, any other failure raises CannotAsk."""
         try:

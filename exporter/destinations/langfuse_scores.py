@@ -1,4 +1,5 @@
-"""Scores at Langfuse, in a queue of their own beside the spans': what is refused or slow here holds no span back.
+"""Scores at Langfuse, in a queue of their own beside the spans': what is refused or slow here holds no span back. What is added to
+traces that Dify's own tracing wrote comes through the same door, and so goes by the same queue.
 
 The ingestion API takes batches with timestamps on every known server. Its answer is 207 with a receipt for each event. Of
 two events of a score the one with the later timestamp wins, whatever arrives last (measured against Langfuse 4.16), so the
@@ -22,10 +23,13 @@ from exporter.destinations.base import Answer, Checked, Confirmation, Limits, Ou
 from exporter.destinations.http import JSON, Http, Reply
 from exporter.destinations.langfuse import CLOUD
 from exporter.destinations.langfuse_score_configs import make_missing
+from exporter.destinations.langfuse_score_doors import ScoreDoors
 from exporter.errors import Misconfigured, Unreachable
 from exporter.model import AssessedTrace, Micros
 from exporter.spans import otlp
+from exporter.spans.dify_traces import dify_trace_id
 from exporter.spans.langfuse import environment_name
+from exporter.spans.langfuse_additions import OBSERVATION, additions
 from exporter.spans.scores import NAMES, VERDICT, score_id, scores
 
 _PATHS = ("/v1/traces", "/api/public/otel", "/api/public")
@@ -35,6 +39,7 @@ _REQUESTS_PER_SECOND = 1.0  # a small server stores about 50 scores a second, ea
 _MOST_BYTES = 3 * 2**20  # a batch over 4.5 MB is refused
 _ASKED_AT_ONCE = 50
 _ABSENT = "absent"  # ours, never sent
+_EVENT = "event"  # as well: what kind of event it is, where it is no score
 _DAY_MS = 86_400_000
 _ROOM_MS = 60_000
 
@@ -58,30 +63,25 @@ class LangfuseScores:
         self._http = Http(_headers(settings), settings.timeout)
         named = next((resource[name] for name in _ENVIRONMENTS if resource.get(name)), None)
         self._environment = environment_name(named) if named else None
+        self._doors = ScoreDoors(lambda path, body: self._ask("POST", path, body))
         self._has_v3 = True
         self._is_described = False
 
     def render(self, trace: AssessedTrace) -> list[bytes]:
         """The bodies of the score events; the verdict's also names the scores that the trace does not have."""
         of = trace.trace
-        found = scores(trace)
-        environment = self._environment or ("debug" if of.is_debug else "production")
-        absent = [
-            score_id(of.trace_id, name) for name in NAMES if name not in {score.name for score in found}
-        ]
-        return [
-            orjson.dumps({
-                "id": score.id,
-                "traceId": of.trace_id,
-                "name": score.name,
-                "value": score.value,
-                "dataType": str(score.type),
-                "comment": score.comment,
-                "environment": environment,
-                **({_ABSENT: absent} if absent and score.name == VERDICT else {}),
-            })
-            for score in found
-        ]  # fmt: skip
+        return _score_bodies(
+            trace, of.trace_id, self._environment or ("debug" if of.is_debug else "production")
+        )
+
+    def enrich(self, trace: AssessedTrace) -> list[bytes]:
+        """See Enriches: metadata and readings for Dify's own trace, and the scores, in the environment that Dify's SDK gives
+        its traces."""
+        trace_id = dify_trace_id(trace.trace)
+        if trace_id is None:
+            return []
+        added = [orjson.dumps({_EVENT: kind, **body}) for kind, body in additions(trace)]
+        return [*added, *_score_bodies(trace, trace_id, "default")]
 
     def send(self, units: Sequence[Unit]) -> Answer:
         """Scores that a correction took away are deleted, then one batch with the others."""
@@ -94,8 +94,9 @@ class LangfuseScores:
         events = [event for unit in units for event in _events(unit)]
         if not events:
             return Answer(Outcome.ACCEPTED)
-        reply = self._ask("POST", "/ingestion", orjson.dumps({"batch": events}))
-        answer = receipts(reply, [event["id"] for event in events]) if isinstance(reply, Reply) else reply
+        answer = self._doors.send(
+            events, [_iso(moment_ms(unit.started_at, 1)) for unit in units for _ in _bodies(unit)]
+        )
         if answer.outcome is Outcome.ACCEPTED and not self._is_described:
             self._is_described = True
             make_missing(self._http, self._api)
@@ -103,7 +104,10 @@ class LangfuseScores:
 
     def missing(self, units: Sequence[Unit]) -> set[int] | None:
         """Units of which a score is not there, has another value, or is still there though it was taken away."""
-        wanted = {unit.seq: {body["id"]: body["value"] for body in _bodies(unit)} for unit in units}
+        wanted = {
+            unit.seq: {body["id"]: body["value"] for body in _bodies(unit, scores_only=True)}
+            for unit in units
+        }
         gone = {unit.seq: _gone(unit) for unit in units}
         ids = [one for of in (*wanted.values(), *gone.values()) for one in of]
         held: dict[str, Any] = {}
@@ -112,12 +116,19 @@ class LangfuseScores:
             if found is None:
                 return None
             held.update(found)
-        return {
+        lost = {
             unit.seq
             for unit in units
             if not all(_is_same(held.get(one), value) for one, value in wanted[unit.seq].items())
             or any(one in held for one in gone[unit.seq])
         }
+        for unit in units:
+            is_complete = self._has_additions(unit)
+            if is_complete is None:
+                return None
+            if not is_complete:
+                lost.add(unit.seq)
+        return lost
 
     def check(self) -> list[Checked]:
         """Nothing of its own: address and keys are those of the spans, and a score cannot be tried without a trace."""
@@ -126,6 +137,18 @@ class LangfuseScores:
     def link(self, trace_id: str) -> str | None:
         """Always None: scores are shown with their trace, which the spans' destination links to."""
         return None
+
+    def _has_additions(self, unit: Unit) -> bool | None:
+        """Whether Dify's trace has our observations; None when Langfuse cannot be asked. Such traces are only in stores that
+        can be read trace by trace."""
+        wanted = {(body["traceId"], body["id"]) for body in _bodies(unit) if body.get(_EVENT) == OBSERVATION}
+        there: set[tuple[str, str]] = set()
+        for trace_id in {trace_id for trace_id, _ in wanted}:
+            reply = self._ask("GET", f"/traces/{trace_id}")
+            if isinstance(reply, Answer) or reply.status not in (200, 404):
+                return None
+            there.update((trace_id, str(row.get("id"))) for row in _object(reply).get("observations") or ())
+        return wanted <= there
 
     def _held(self, ids: Sequence[str]) -> dict[str, Any] | None:
         """Values by score id. Servers before 3.179 know only the older address."""
@@ -149,9 +172,13 @@ class LangfuseScores:
     ) -> Reply | Answer:
         """The reply, or what a failure to get one means."""
         try:
-            if method == "POST":
-                return self._http.post(self._api + path, body or b"", JSON)
-            return self._http.get(self._api + path, params) if params else self._http.delete(self._api + path)
+            match method:
+                case "POST":
+                    return self._http.post(self._api + path, body or b"", JSON)
+                case "DELETE":
+                    return self._http.delete(self._api + path)
+                case _:
+                    return self._http.get(self._api + path, params)
         except Unreachable as error:
             return Answer(Outcome.RETRY, str(error))
         except Misconfigured as error:
@@ -166,40 +193,46 @@ def moment_ms(started_at: Micros, revision: int) -> int:
     return min(started, last) + min(revision, _ROOM_MS - 1)
 
 
-def receipts(reply: Reply, event_ids: Sequence[str]) -> Answer:
-    """What the answer to a batch means: every event needs a receipt of its own, and the worst one counts."""
-    if reply.status != 207:
-        return classify(reply.status, reply.headers, reply.body)
-    answer = _object(reply)
-    errors = [int(error.get("status") or 500) for error in answer.get("errors") or ()]
-    taken = {str(success.get("id")) for success in answer.get("successes") or ()}
-    if not errors:
-        if taken.issuperset(event_ids):
-            return Answer(Outcome.ACCEPTED)
-        return Answer(Outcome.RETRY, "HTTP 207 without a receipt for every score")
-    found = [classify(status, {}, b"") for status in errors]
-    worst = min(found, key=lambda item: _WORST_FIRST.index(item.outcome))
-    return Answer(worst.outcome, f"HTTP 207: {len(errors)} scores failed, {worst.reason}")
+def _score_bodies(trace: AssessedTrace, trace_id: str, environment: str) -> list[bytes]:
+    """The scores as they are stored for sending, for the trace of this id at Langfuse."""
+    own_id, found = trace.trace.trace_id, scores(trace)
+    absent = [score_id(own_id, name) for name in NAMES if name not in {score.name for score in found}]
+    return [
+        orjson.dumps({
+            "id": score.id,
+            "traceId": trace_id,
+            "name": score.name,
+            "value": score.value,
+            "dataType": str(score.type),
+            "comment": score.comment,
+            "environment": environment,
+            **({_ABSENT: absent} if absent and score.name == VERDICT else {}),
+        })
+        for score in found
+    ]  # fmt: skip
 
 
-_WORST_FIRST = (Outcome.RETRY, Outcome.HOLD, Outcome.TOO_LARGE, Outcome.REFUSED, Outcome.ACCEPTED)
-
-
-def _bodies(unit: Unit) -> Iterator[dict[str, Any]]:
-    return (orjson.loads(body) for body in otlp.split(unit.spans))
+def _bodies(unit: Unit, *, scores_only: bool = False) -> Iterator[dict[str, Any]]:
+    for serialised in otlp.split(unit.spans):
+        body = orjson.loads(serialised)
+        if not (scores_only and _EVENT in body):
+            yield body
 
 
 def _events(unit: Unit) -> Iterator[dict[str, Any]]:
     moment = moment_ms(unit.started_at, unit.revision)
-    text = f"{datetime.fromtimestamp(moment // 1000, UTC):%Y-%m-%dT%H:%M:%S}.{moment % 1000:03}Z"
     for body in _bodies(unit):
-        shown = {name: value for name, value in body.items() if name != _ABSENT}
+        shown = {name: value for name, value in body.items() if name not in (_ABSENT, _EVENT)}
         yield {
             "id": f"{body['id']}-{unit.revision}",
-            "type": "score-create",
-            "timestamp": text,
+            "type": body.get(_EVENT, "score-create"),
+            "timestamp": _iso(moment),
             "body": shown,
         }
+
+
+def _iso(moment_ms: int) -> str:
+    return f"{datetime.fromtimestamp(moment_ms // 1000, UTC):%Y-%m-%dT%H:%M:%S}.{moment_ms % 1000:03}Z"
 
 
 def _gone(unit: Unit) -> list[str]:

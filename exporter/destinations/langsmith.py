@@ -14,7 +14,7 @@ import orjson
 
 from exporter.config import ContentSettings, DestinationSettings
 from exporter.destinations import langsmith_patch as patch
-from exporter.destinations import platform
+from exporter.destinations import platform, projects
 from exporter.destinations.answers import export, send
 from exporter.destinations.base import Answer, Checked, Confirmation, Limits, Outcome, Unit
 from exporter.destinations.http import Http, Reply, shown_address
@@ -33,7 +33,7 @@ _ASKED_AT_ONCE = 100  # the most that /runs/query returns on one page
 
 
 class LangSmith:
-    """One LangSmith project."""
+    """One LangSmith project, or one for each app, workspace or mode."""
 
     kind = "langsmith"
     corrects = True
@@ -45,12 +45,14 @@ class LangSmith:
         self.limits: Limits = platform.limits(settings, 1, _REQUESTS_PER_SECOND, needs_parents=True)
         self.confirmation = platform.confirmation(settings, Confirmation.READ_BACK)
         self._api = platform.base_address(settings.endpoint or CLOUD, *_PATHS)
-        self._http = Http(_headers(settings), settings.timeout)
+        self._project = project = projects.project(settings.project, resource)
+        by_header = project.fixed if project.fixed is not None and project.fixed.isascii() else None
+        self._http = Http(_headers(settings, by_header), settings.timeout)
         self._envelope = platform.envelope(resource)
         self._resource = dict(resource)
-        by_span = None if settings.project.isascii() else settings.project  # a header cannot spell it
-        self._projector = LangSmithProjector(content(content_settings), by_span)
-        self._project_name = settings.project
+        self._projector = LangSmithProjector(
+            content(content_settings), project.of if by_header is None else None
+        )
         self._project_id: str | None = None
 
     def render(self, trace: AssessedTrace) -> list[bytes]:
@@ -86,33 +88,29 @@ class LangSmith:
         known = [span for unit in units for span in otlp.split(unit.spans) if _run_id(span) in held]
         if not known:
             return Answer(Outcome.ACCEPTED)
-        return send(
-            self._http, f"{self._api}/runs/multipart", patch.body(known, self._resource), patch.CONTENT_TYPE
-        )
+        body = patch.body(known, self._resource, names_project=self._project.fixed is not None)
+        return send(self._http, f"{self._api}/runs/multipart", body, patch.CONTENT_TYPE)
 
     def _held_of(self, units: Sequence[Unit]) -> set[str]:
-        project_id = self._find_project()
-        if project_id is None:
-            return set()
-        return self._held(project_id, [run_id for unit in units for run_id in _run_ids(unit)])
+        """The runs of these units that are there. Where apps have projects of their own, runs are asked for in all of
+        them, because an app that was renamed has runs in two."""
+        run_ids = [run_id for unit in units for run_id in _run_ids(unit)]
+        if self._project.fixed is None:
+            return self._held({}, run_ids)
+        project_id = self._find_project(self._project.fixed)
+        return set() if project_id is None else self._held({"session": [project_id]}, run_ids)
 
     def missing(self, units: Sequence[Unit]) -> set[int] | None:
         """Units of which a run is not there; None when LangSmith cannot be asked."""
-        wanted = {unit.seq: _run_ids(unit) for unit in units}
         try:
-            project_id = self._find_project()
-            held = (
-                set[str]()
-                if project_id is None
-                else self._held(project_id, [i for ids in wanted.values() for i in ids])
-            )
+            held = self._held_of(units)
         except _CannotAsk:
             return None
-        return {seq for seq, ids in wanted.items() if not held.issuperset(ids)}
+        return {unit.seq for unit in units if not held.issuperset(_run_ids(unit))}
 
     def holdings(self) -> LangSmithHoldings:
         """For the audit."""
-        return LangSmithHoldings(self._http, self._api, self._project_name)
+        return LangSmithHoldings(self._http, self._api, self._project)
 
     def check(self) -> list[Checked]:
         """Version of the server, then whether the key may see the project."""
@@ -134,28 +132,32 @@ class LangSmith:
         return None
 
     def _check_key(self) -> Checked:
+        name = self._project.fixed
         try:
-            project_id = self._find_project()
+            found = self._ask("GET", "/sessions", {**({"name": name} if name else {}), "limit": "1"})
         except _CannotAsk as error:
             hint = "set api_key to a key of the workspace; a key of an organisation needs workspace as well"
             return Checked("key", False, str(error), hint)
-        seen = f"project {self._project_name}"
-        return Checked("key", True, seen if project_id else f"{seen} (will be made by the first trace)")
+        if name is None:
+            return Checked("key", True, f"projects {self._project.template}")
+        return Checked(
+            "key", True, f"project {name}" + ("" if found else " (will be made by the first trace)")
+        )
 
-    def _find_project(self) -> str | None:
+    def _find_project(self, name: str) -> str | None:
         """The project's id, None while the project does not exist; it is made by the first trace."""
         if self._project_id is None:
-            found = self._ask("GET", "/sessions", {"name": self._project_name, "limit": "1"})
+            found = self._ask("GET", "/sessions", {"name": name, "limit": "1"})
             if isinstance(found, list) and found:
                 self._project_id = str(found[0]["id"])
         return self._project_id
 
-    def _held(self, project_id: str, run_ids: Sequence[str]) -> set[str]:
+    def _held(self, where: Mapping[str, Any], run_ids: Sequence[str]) -> set[str]:
         held: set[str] = set()
         for start in range(0, len(run_ids), _ASKED_AT_ONCE):
             asked = list(run_ids[start : start + _ASKED_AT_ONCE])
             question: dict[str, Any] = {
-                "session": [project_id],
+                **where,
                 "id": asked,
                 "select": ["id"],
                 "limit": _ASKED_AT_ONCE,
@@ -199,10 +201,10 @@ class _CannotAsk(Exception):
     """LangSmith does not answer the question now."""
 
 
-def _headers(settings: DestinationSettings) -> dict[str, str]:
+def _headers(settings: DestinationSettings, project: str | None) -> dict[str, str]:
     headers = {**platform.extra_headers(settings), "x-api-key": settings.api_key.get_secret_value()}
-    if settings.project.isascii():
-        headers["Langsmith-Project"] = settings.project
+    if project is not None:
+        headers["Langsmith-Project"] = project
     if settings.workspace:
         headers["X-Tenant-Id"] = settings.workspace
     return headers

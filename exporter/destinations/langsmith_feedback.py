@@ -15,7 +15,7 @@ from urllib.parse import urlencode
 import orjson
 
 from exporter.config import DestinationSettings
-from exporter.destinations import platform
+from exporter.destinations import platform, projects
 from exporter.destinations.answers import classify
 from exporter.destinations.base import Answer, Checked, Confirmation, Limits, Outcome, Unit
 from exporter.destinations.http import JSON, Http, Reply
@@ -23,6 +23,7 @@ from exporter.destinations.langsmith import CLOUD
 from exporter.errors import Misconfigured, Unreachable
 from exporter.model import AssessedTrace
 from exporter.spans import otlp
+from exporter.spans.dify_traces import dify_trace_id
 from exporter.spans.langsmith_runs import uuid7
 from exporter.spans.scores import NAMES, VERDICT, Score, score_id, scores
 
@@ -31,6 +32,7 @@ _SAID_OF_US = ("telemetry.distro.name", "dify_exporter.source.instance")
 _TRACES_PER_SECOND = 10.0  # five requests each; feedback may be posted 5000 times a minute
 _DECIMALS = 4
 _ABSENT = "absent"  # ours, never sent
+_PROJECT = "project"  # as well
 _PAGE = 100
 _RUNS_AT_ONCE = 20
 _SEEN_AFTER = 5.0
@@ -42,7 +44,7 @@ ACCEPTED = Answer(Outcome.ACCEPTED)
 
 
 class LangSmithFeedback:
-    """The feedback of one LangSmith project."""
+    """The feedback of one LangSmith project, or of one for each app, workspace or mode."""
 
     kind = "langsmith"
     corrects = True
@@ -53,18 +55,26 @@ class LangSmithFeedback:
         self.confirmation = platform.confirmation(settings, Confirmation.READ_BACK)
         self._api = platform.base_address(settings.endpoint or CLOUD, *_PATHS)
         self._http = Http(_headers(settings), settings.timeout)
-        self._project_name = settings.project
-        self._project_id: str | None = None
+        self._project = projects.project(settings.project, resource)
+        self._project_ids: dict[str, str] = {}
         self._source = {name: resource[name] for name in _SAID_OF_US if name in resource}
         self._absent: dict[str, tuple[int, int]] = {}
         self._taken = 0
 
     def render(self, trace: AssessedTrace) -> list[bytes]:
         """The feedback's bodies without the project; the verdict's also names what the trace does not have."""
+        root = trace.trace.steps[0]
+        return self._of_run(trace, uuid7(root.started_at, trace.trace.trace_id, root.span_id))
+
+    def enrich(self, trace: AssessedTrace) -> list[bytes]:
+        """See Enriches: the same feedback for the root run that Dify's own tracing wrote."""
+        run_id = dify_trace_id(trace.trace)
+        return [] if run_id is None else self._of_run(trace, run_id)
+
+    def _of_run(self, trace: AssessedTrace, run_id: str) -> list[bytes]:
         of, found = trace.trace, scores(trace)
-        root = of.steps[0]
-        run_id = uuid7(root.started_at, of.trace_id, root.span_id)
-        start = datetime.fromtimestamp(root.started_at / 1e6, UTC).isoformat()
+        start = datetime.fromtimestamp(of.steps[0].started_at / 1e6, UTC).isoformat()
+        project = {} if self._project.fixed is not None else {_PROJECT: self._project.of(of.app)}
         absent = [
             score_id(of.trace_id, name) for name in NAMES if name not in {score.name for score in found}
         ]
@@ -79,16 +89,17 @@ class LangSmithFeedback:
                 "feedback_source": {"type": "api", "metadata": self._source},
                 "extend_trace_retention": False,
                 **({_ABSENT: absent} if absent and score.name == VERDICT else {}),
+                **project,
             })
             for score in found
         ]  # fmt: skip
 
     def send(self, units: Sequence[Unit]) -> Answer:
         """One request for each score. What was taken before a failure is taken once more: that changes nothing."""
-        found = self._find_project()
-        if isinstance(found, Answer):
-            return found
         for unit in units:
+            found = self._find_project(self._project_of(unit))
+            if isinstance(found, Answer):
+                return found
             answer = self._not_there(unit) if found is None else self._put(unit, found)
             if answer.outcome is not Outcome.ACCEPTED:
                 return answer
@@ -127,7 +138,7 @@ class LangSmithFeedback:
             if answer.outcome is not Outcome.ACCEPTED:
                 return answer
         for body in _bodies(unit):
-            shown = {name: value for name, value in body.items() if name != _ABSENT}
+            shown = {name: value for name, value in body.items() if name not in (_ABSENT, _PROJECT)}
             answer = self._post({**shown, "session_id": project_id}, unit)
             if answer.outcome is not Outcome.ACCEPTED:
                 return answer
@@ -157,10 +168,13 @@ class LangSmithFeedback:
             return Answer(Outcome.REFUSED, reason)
         return Answer(Outcome.HOLD, reason, _SET_ASIDE)
 
-    def _find_project(self) -> str | Answer | None:
+    def _project_of(self, unit: Unit) -> str:
+        return self._project.fixed or str(next(_bodies(unit), {}).get(_PROJECT, ""))
+
+    def _find_project(self, name: str) -> str | Answer | None:
         """The project's id, None while it does not exist (its first run makes it), or why it cannot be asked for."""
-        if self._project_id is None:
-            query = urlencode({"name": self._project_name, "limit": "1"})
+        if name not in self._project_ids:
+            query = urlencode({"name": name, "limit": "1"})
             reply = self._ask("GET", f"/sessions?{query}")
             if isinstance(reply, Answer):
                 return reply
@@ -172,8 +186,8 @@ class LangSmithFeedback:
                     failed if is_told else Answer(Outcome.RETRY, "the answer about the project is unreadable")
                 )
             if rows:
-                self._project_id = str(rows[0].get("id"))
-        return self._project_id
+                self._project_ids[name] = str(rows[0].get("id"))
+        return self._project_ids.get(name)
 
     def _held(self, run_ids: Sequence[str]) -> dict[str, Mapping[str, Any]] | None:
         """Our feedback of these runs by id, None when LangSmith cannot be asked."""

@@ -17,7 +17,7 @@ from urllib3.fields import RequestField
 from urllib3.filepost import encode_multipart_formdata
 
 from exporter.spans import otlp
-from exporter.spans.langsmith import METADATA, RUN_ID
+from exporter.spans.langsmith import METADATA, PROJECT, RUN_ID
 
 _BOUNDARY = "dify-exporter-9f6c1d5ab3"
 CONTENT_TYPE = f"multipart/form-data; boundary={_BOUNDARY}"
@@ -25,17 +25,18 @@ CONTENT_TYPE = f"multipart/form-data; boundary={_BOUNDARY}"
 _PARAMETERS = "gen_ai.request."
 
 
-def body(spans: Sequence[bytes], resource: Mapping[str, str]) -> bytes:
-    """The request that corrects the runs of these spans; resource attributes are part of every run's metadata."""
-    fields = [field for span in spans for field in _fields(otlp.parse(span), resource)]
+def body(spans: Sequence[bytes], resource: Mapping[str, str], *, names_project: bool = True) -> bytes:
+    """The request that corrects the runs of these spans; resource attributes are part of every run's metadata. Without its
+    project a run is known by its ids: what the spans say is not where it is when the app was renamed."""
+    fields = [field for span in spans for field in _fields(otlp.parse(span), resource, names_project)]
     encoded, _ = encode_multipart_formdata(fields, _BOUNDARY)
     return encoded
 
 
-def _fields(span: Span, resource: Mapping[str, str]) -> Iterator[RequestField]:
+def _fields(span: Span, resource: Mapping[str, str], names_project: bool) -> Iterator[RequestField]:
     found = otlp.attributes(span)
     run_id = found[RUN_ID]
-    yield _field(f"patch.{run_id}", _run(span, found))
+    yield _field(f"patch.{run_id}", _run(span, found if names_project else {**found, PROJECT: None}))
     yield _field(f"patch.{run_id}.extra", _extra(found, resource))
     for part, name in (("inputs", "gen_ai.prompt"), ("outputs", "gen_ai.completion")):
         if name in found:
@@ -52,7 +53,7 @@ def _run(span: Span, found: Mapping[str, Any]) -> dict[str, Any]:
         "trace_id": found["langsmith.trace.id"],
         "parent_run_id": found.get("langsmith.span.parent_id"),
         "dotted_order": found["langsmith.span.dotted_order"],
-        "session_name": found.get("langsmith.trace.session_name"),
+        "session_name": found.get(PROJECT),
         "end_time": datetime.fromtimestamp(span.end_time_unix_nano / 1e9, UTC).isoformat(),
         "tags": tags or None,
     }

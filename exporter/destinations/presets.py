@@ -19,6 +19,7 @@ from exporter.destinations.base import Confirmation, Unit
 from exporter.destinations.holdings import Exported, Held
 from exporter.destinations.http import Http
 from exporter.destinations.phoenix_readback import PhoenixReadBack
+from exporter.destinations.projects import Project
 from exporter.spans.content import Content
 from exporter.spans.flavour import Flavour, Projector, flavoured
 from exporter.spans.openinference import OpenInferenceProjector
@@ -39,6 +40,18 @@ _SETTING = re.compile(r"\{(\w+)\}")
 
 
 @dataclass(frozen=True, slots=True)
+class Grpc:
+    """How a platform takes OTLP over gRPC, where it does."""
+
+    port: int = 4317
+    """Of an address without TLS that names none."""
+    headers: Mapping[str, str] | None = None
+    """In place of those of HTTP, where they differ."""
+    is_beside: bool = False
+    """It listens beside the HTTP address, which is still needed for reading and links."""
+
+
+@dataclass(frozen=True, slots=True)
 class Preset:
     """One platform. Facts are those of the platforms' public documents and sources."""
 
@@ -56,10 +69,11 @@ class Preset:
     confirmation: Confirmation = Confirmation.AGE
     takes_again: bool = False
     """A later revision may be sent: a span that is held is replaced, or stays as it is, and is never there twice."""
-    read_back: Callable[[Http, str, str], ReadBack] | None = None
+    read_back: Callable[[Http, str, Project], ReadBack] | None = None
     """Made from connection, address and project."""
     link: str = ""
     """A trace's page; `{address}` and `{trace_id}` besides the settings."""
+    grpc: Grpc | None = None
 
 
 def filled(template: str, settings: DestinationSettings, **more: str) -> str | None:
@@ -139,7 +153,7 @@ _V1 = "/v1/traces"
 _BEARER = "Bearer {api_key}"
 
 PRESETS: Mapping[str, Preset] = {
-    "otlp": Preset(path=_V1, projector=PlainProjector, confirmation=Confirmation.AT_ONCE),
+    "otlp": Preset(path=_V1, projector=PlainProjector, confirmation=Confirmation.AT_ONCE, grpc=Grpc()),
     "opik": Preset(
         address="https://www.comet.com/opik",
         path="/api/v1/private/otel/v1/traces",
@@ -177,6 +191,7 @@ PRESETS: Mapping[str, Preset] = {
         headers={"authorization": "{api_key}", "arize-space-id": "{space_id}", "arize-interface": "otel"},
         resource={"openinference.project.name": "{project}"},
         projector=OpenInferenceProjector,
+        grpc=Grpc(),
     ),
     "phoenix": Preset(
         path=_V1,
@@ -187,6 +202,7 @@ PRESETS: Mapping[str, Preset] = {
         takes_again=True,  # the first write of a span stays, silently
         read_back=PhoenixReadBack,
         link="{address}/redirects/traces/{trace_id}",
+        grpc=Grpc(is_beside=True),
     ),
     "aliyun-arms": Preset(
         address="http://tracing-analysis-dc-{region}.aliyuncs.com",
@@ -194,6 +210,7 @@ PRESETS: Mapping[str, Preset] = {
         pasted=("/api/otlp/traces", "/adapt_{api_key}"),
         resource={"acs.arms.service.feature": "genai_app"},
         projector=_plain(_ALIYUN),
+        grpc=Grpc(port=8090, headers={"authentication": "{api_key}"}),
     ),
     "aliyun-cloudmonitor": Preset(
         path="/adapt_{api_key}/api/v1/traces",
@@ -206,5 +223,6 @@ PRESETS: Mapping[str, Preset] = {
         headers={"Authorization": _BEARER},
         resource={"token": "{api_key}"},
         projector=_plain(_TENCENT),
+        grpc=Grpc(),
     ),
 }

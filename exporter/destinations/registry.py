@@ -13,12 +13,14 @@ from exporter.destinations.langfuse_scores import LangfuseScores
 from exporter.destinations.langsmith import LangSmith
 from exporter.destinations.langsmith_feedback import LangSmithFeedback
 from exporter.destinations.otlp import Otlp
+from exporter.destinations.postgresql import PostgresqlCopy
 from exporter.destinations.presets import PRESETS
 from exporter.errors import Misconfigured
 
 _KINDS: dict[str, Callable[[DestinationSettings, ContentSettings, Mapping[str, str]], Destination]] = {
     "langfuse": Langfuse,
     "langsmith": LangSmith,
+    "postgresql": PostgresqlCopy,
     **dict.fromkeys(PRESETS, Otlp),
 }
 _SCORES: dict[str, Callable[[DestinationSettings, Mapping[str, str]], Destination]] = {
@@ -53,6 +55,12 @@ def delivery_settings(settings: Settings) -> dict[str, DestinationSettings]:
     """How each queue is sent and confirmed, by the name of its destination."""
     own = {item.name: item for item in settings.destinations}
     return {**{scores.name: scores for scores in map(_of_scores, own.values())}, **own}
+
+
+def entry_names(settings: Settings) -> dict[str, str]:
+    """The name of the settings' entry that each destination belongs to, by the name of the destination."""
+    names = {_of_scores(item).name: item.name for item in settings.destinations}
+    return {**names, **{item.name: item.name for item in settings.destinations}}
 
 
 def _of_scores(item: DestinationSettings) -> DestinationSettings:

@@ -10,7 +10,7 @@ import orjson
 
 from exporter.clock import micros
 from exporter.destinations.holdings import Exported
-from exporter.model import Micros, RecordKind, RecordRef
+from exporter.model import App, Micros, RecordKind, RecordRef
 
 _AT_ONCE = 500
 _WAS_EXPORTED = "exported_at IS NOT NULL AND revision > 0"
@@ -52,14 +52,19 @@ def after(
         (begin, until, last.trace_id if last else "", limit),
     )
     return [
-        Exported(trace_id, RecordRef(RecordKind(kind), id_, created), started, exported, revision, _spans(document))
+        Exported(trace_id, RecordRef(RecordKind(kind), id_, created), started, exported, revision, *_told(document))
         for trace_id, kind, id_, created, started, exported, revision, document in rows
     ]  # fmt: skip
 
 
-def _spans(document: str) -> tuple[tuple[str, Micros], ...]:
-    steps = orjson.loads(document)["steps"]
-    return tuple((step["span_id"], micros(datetime.fromisoformat(step["started_at"]))) for step in steps)
+def _told(document: str) -> tuple[tuple[tuple[str, Micros], ...], App]:
+    """Spans and app of a stored trace."""
+    trace = orjson.loads(document)
+    spans = tuple(
+        (step["span_id"], micros(datetime.fromisoformat(step["started_at"]))) for step in trace["steps"]
+    )
+    tenant = (trace.get("workspace_id") or "", trace.get("workspace_name"))
+    return spans, App(trace["app_id"], trace["app_name"], trace["app_mode"], *tenant)
 
 
 def revisions(connection: sqlite3.Connection, trace_ids: Sequence[str]) -> dict[str, int]:

@@ -35,10 +35,17 @@ class Scores:
         self.deletions: Counter[str] = Counter()
         self.poison: set[str] = set()
         self.configs: list[dict[str, Any]] = []
+        self.takes_events = True
+        """False: a server whose ingestion API takes no scores any more."""
+        self.takes_arrays = False
+        """True: a server newer than 4.16, whose `POST /scores` takes an array."""
         self._note = note
 
-    def batch(self, body: bytes, lose: Callable[[], bool]) -> dict[str, list[dict[str, Any]]]:
-        """Take a batch; the body of the 207. `lose` says of each event whether its receipt is a lie."""
+    def batch(
+        self, body: bytes, lose: Callable[[], bool], others: Callable[[dict[str, Any]], str | None]
+    ) -> dict[str, list[dict[str, Any]]]:
+        """Take a batch; the body of the 207. `lose` says of each event whether its receipt is a lie; `others` takes what is no
+        score, or says why not."""
         if len(body) > LARGEST_BATCH_BYTES:
             raise Refused(413, "batch too large")
         try:
@@ -47,15 +54,19 @@ class Scores:
             raise Refused(400, "invalid request data") from None
         answer: dict[str, list[dict[str, Any]]] = {"successes": [], "errors": []}
         for event in events:
-            error = self._error(event)
+            is_score = event.get("type") == "score-create"
+            error = self.error(event) if is_score else others(event)
+            if is_score and not self.takes_events:
+                error = "score-create is not taken here"
             if error is not None:
                 answer["errors"].append(
                     {"id": event.get("id"), "status": 400, "message": "Bad request", "error": error}
                 )
                 continue
-            self.arrivals[event["body"]["id"]] += 1
-            if not lose():
-                self.put(event)
+            if is_score:
+                self.arrivals[event["body"]["id"]] += 1
+                if not lose():
+                    self.put(event)
             answer["successes"].append({"id": event["id"], "status": 201})
         return answer
 
@@ -66,7 +77,9 @@ class Scores:
         before = self.rows.get(key)
         if before is None:
             self.rows[key] = {**body, "timestamp": moment, "decided_at": moment}
-        elif moment > before["decided_at"]:
+        elif event.get("by_array") or moment > before["decided_at"]:
+            if event.get("by_array") and moment != before["timestamp"]:
+                self._note(f"score {body['name']}: an array updates under the same id and timestamp only")
             news = {name: body[name] for name in ("value", "comment", "metadata") if name in body}
             self.rows[key] = {**before, **news, "decided_at": moment}
 
@@ -118,13 +131,14 @@ class Scores:
         counts = Counter(key[0] for key in self.rows)
         return [f"score {score_id} is held {count} times" for score_id, count in counts.items() if count > 1]
 
-    def _error(self, event: dict[str, Any]) -> str | None:
+    def error(self, event: dict[str, Any]) -> str | None:
+        """Why an event's score is refused, None when it is not."""
         body = event.get("body") or {}
-        if event.get("type") != "score-create" or not event.get("id"):
-            return "only score-create events with an id are known here"
+        if not event.get("id"):
+            return "an event needs an id"
         try:
             datetime.fromisoformat(event["timestamp"])
-        except (KeyError, ValueError):
+        except (KeyError, ValueError, TypeError):
             return "invalid timestamp"
         if not body.get("traceId") or not body.get("name"):
             return "a score needs a trace and a name"

@@ -2,7 +2,7 @@
 
 Kept rules: keys; ingestion version; whole-request 400; a 200 whose body is a queue job; asynchronous storing; v4 keeps
 (trace, span, start in ms) and replaces; v3 keeps the span id alone, merges, and lets another trace steal it. Scores are stored
-at once (`langfuse_score_rules`).
+at once (`langfuse_score_rules`). Traces by the ingestion API, as Dify's own tracing writes them: `langfuse_ingestion_rules`.
 """
 
 from __future__ import annotations
@@ -16,6 +16,8 @@ from pathlib import Path
 from typing import Any
 
 from tests.contract import langfuse_rules as rules
+from tests.contract import langfuse_score_doors
+from tests.contract.langfuse_ingestion_rules import Ingested
 from tests.contract.langfuse_score_rules import Scores
 from tests.contract.twin_server import Refused, Request, Response, Twin, serve, spans_of
 
@@ -54,6 +56,8 @@ class LangfuseTwin(Twin):
         self.arrivals: Counter[tuple[str, str]] = Counter()
         self.stolen: list[tuple[str, str]] = []
         self.scores = Scores(self.note)
+        self.has_ingestion = True
+        self.ingested = Ingested(self.note)
         super().__init__(port=port, state=state)
 
     # ── requests ────────────────────────────────────────────────────────────────────────────────────────────
@@ -67,10 +71,12 @@ class LangfuseTwin(Twin):
         self._authorize(request)
         if request.path == "/api/public/otel/v1/traces":
             return self._export(request)
-        if request.path == "/api/public/ingestion" and request.method == "POST":
+        if request.path == "/api/public/ingestion" and request.method == "POST" and self.has_ingestion:
             return self._ingest(request)
         if request.path == "/api/public/score-configs":
             return self._score_configs(request)
+        if request.path == "/api/public/scores" and request.method == "POST":
+            return self._second_door(request)
         if request.path.startswith("/api/public/scores/") and request.method == "DELETE":
             with self.lock:
                 self.scores.delete(request.path.rpartition("/")[2])
@@ -115,6 +121,18 @@ class LangfuseTwin(Twin):
         hang_up = self.take_any(request, lambda: answer.update(self._batch(request.body)))
         return Response(207, answer, hang_up=hang_up)
 
+    def _second_door(self, request: Request) -> Response:
+        answers: list[Response] = []
+        hang_up = self.take_any(
+            request,
+            lambda: answers.append(
+                langfuse_score_doors.take(
+                    self.scores, request.body, self.is_lost, lambda event: self.remember({"score": event})
+                )
+            ),
+        )
+        return Response(0, hang_up=True) if hang_up else answers[0]
+
     def _score_configs(self, request: Request) -> Response:
         with self.lock:
             if request.method == "POST":
@@ -125,12 +143,19 @@ class LangfuseTwin(Twin):
             return Response(200, {"data": self.scores.configs[(page - 1) * limit : page * limit], "meta": {}})
 
     def _batch(self, body: bytes) -> dict[str, Any]:
-        answer = self.scores.batch(body, self.is_lost)
+        answer = self.scores.batch(body, self.is_lost, self._take_event)
         taken = {success["id"] for success in answer["successes"]}
         for event in json.loads(body)["batch"]:
             if event["id"] in taken:
-                self.remember({"score": event})
+                self.remember({"score" if event["type"] == "score-create" else "ingested": event})
         return answer
+
+    def _take_event(self, event: dict[str, Any]) -> str | None:
+        """An event of the ingestion API that is no score; why it is refused, if it is."""
+        error = self.ingested.error(event, self.mode)
+        if error is None and not self.is_lost():
+            self.recall({"ingested": event})
+        return error
 
     def _v2_observations(self, query: dict[str, str]) -> Response:
         limit = int(query.get("limit", "50"))
@@ -160,10 +185,14 @@ class LangfuseTwin(Twin):
         if not trace_id:
             return _v1_trace_list(rows, request.query)
         mine = [row for row in rows if row["traceId"] == trace_id]
-        if not mine:
+        with self.lock:
+            known = self.ingested.shown(trace_id)
+        if not mine and known is None:
             raise Refused(404, "Trace not found within authorized project")
         tags = sorted({tag for row in mine for tag in row["tags"]})
-        return Response(200, {"id": trace_id, "tags": tags, "observations": mine, "scores": []})
+        return Response(
+            200, {"tags": tags, **(known or {}), "id": trace_id, "observations": mine, "scores": []}
+        )
 
     # ── stores ──────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -201,6 +230,15 @@ class LangfuseTwin(Twin):
         if "score" in entry:
             self.scores.put(entry["score"])
             return
+        if "ingested" in entry:
+            row = self.ingested.take(entry["ingested"])
+            if row is not None:
+                now = time.monotonic()
+                self.observations[row["id"]] = {**row, "visible_at": now + self.delay}
+                if self.mode == "dual":
+                    key = (row["traceId"], row["id"], row["startTime"])
+                    self.events[key] = {**row, "visible_at": now + self.staging}
+            return
         if "event" in entry:
             row = entry["event"]
             self.events[row["traceId"], row["id"], row["startTime"]] = row
@@ -237,6 +275,13 @@ class LangfuseTwin(Twin):
         """Everything stored, visible or not yet, of the newer store that this mode has."""
         with self.lock:
             return list(self.observations.values()) if self.mode == "legacy" else list(self.events.values())
+
+    def tokens(self) -> dict[str, int]:
+        """Trace id → tokens, as every page and dashboard adds them up."""
+        found: Counter[str] = Counter()
+        for row in self.rows():
+            found[row["traceId"]] += row["usageDetails"].get("total", 0)
+        return +found
 
     def counts(self) -> dict[tuple[str, str], int]:
         """(trace id, span id) → rows that are counted for it; more than one is a double count."""

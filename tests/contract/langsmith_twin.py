@@ -162,6 +162,8 @@ class LangSmithTwin(Twin):
                 continue
             if fields.get("trace_id") != run["trace_id"] or fields.get("dotted_order") != run["dotted_order"]:
                 raise Refused(422, "trace_id and dotted_order of a patch must be those of its run")
+            if fields.get("session_name") not in (None, run["session_name"]):
+                self.note(f"a patch for run {run_id} names another project than the run's")
             run.update(rules.patched(fields))
             self.patches[run_id] += 1
             self.remember({"run": {**run, "visible_at": 0.0}})

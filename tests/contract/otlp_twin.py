@@ -7,6 +7,7 @@ each platform's own rule, so usage that is told twice shows as twice.
 
 from __future__ import annotations
 
+import json
 import re
 import threading
 from collections.abc import Callable, Mapping
@@ -41,6 +42,7 @@ class Rules:
     keeps_first: bool = False
     replaces: bool = False
     sums_below_usage: bool = True  # False: below a span with usage nothing is added
+    metadata: Mapping[str, str] | None = None  # over gRPC in place of the headers
 
 
 def _pair(read: Mapping[str, Any], *names: tuple[str, str]) -> tuple[int, int] | None:
@@ -157,6 +159,7 @@ RULES: dict[str, Rules] = {
         usage=_apm,
         kinds=("gen_ai.span.kind", _ALIYUN_KINDS),
         entry_spans=True,
+        metadata={"authentication": KEY},
     ),
     "aliyun-cloudmonitor": Rules(
         path=f"/adapt_{KEY}/api/v1/traces",
@@ -177,13 +180,23 @@ RULES: dict[str, Rules] = {
 }
 
 
-class OtlpTwin(Twin):
-    """One platform. Holds spans in the order of their arrival, by trace and span id."""
+COLLECTOR = Rules(path="/v1/traces", headers={}, resource={}, usage=_gen_ai)
+"""Any receiver of OTLP."""
 
-    def __init__(self, kind: str, **known: Any) -> None:
+
+_PROJECT = frozenset({"openinference.project.name", "wandb.project"})
+
+
+class OtlpTwin(Twin):
+    """One platform. Holds spans in the order of their arrival, by trace and span id, and the project of each. With
+    `any_project` a resource may name whatever project it likes."""
+
+    def __init__(self, kind: str, *, any_project: bool = False, **known: Any) -> None:
         super().__init__(**known)
-        self.rules = RULES[kind]
+        self.rules = RULES.get(kind, COLLECTOR)
         self.spans: dict[tuple[str, str], Span] = {}
+        self.projects: dict[tuple[str, str], str | None] = {}
+        self.any_project = any_project
         self.arrivals = 0
         self._asked = threading.local()
 
@@ -205,6 +218,8 @@ class OtlpTwin(Twin):
         """Spans in; for Phoenix also spans out."""
         if request.method == "GET" and self.rules.keeps_first:
             return self._read(request)
+        if request.path == "/graphql" and self.rules.keeps_first:
+            return self._graphql(request)
         if request.method != "POST" or request.path != self.rules.path:
             raise Refused(404, "no such route")
         self._admit(request)
@@ -252,9 +267,10 @@ class OtlpTwin(Twin):
         for resource_spans in export.resource_spans:
             told = attributes(resource_spans.resource)
             for name, value in self.rules.resource.items():
-                if told.get(name) != value:
+                is_free = self.any_project and name in _PROJECT and told.get(name)
+                if told.get(name) != value and not is_free:
                     self.note(f"resource attribute {name} is {told.get(name)!r}")
-        for span, _, _ in spans_of(export):
+        for span, told, _ in spans_of(export):
             self._check(span)
             if self.is_lost():
                 continue
@@ -264,6 +280,9 @@ class OtlpTwin(Twin):
                 self.note(f"span {key[1]} came twice")
             if key not in self.spans or self.rules.replaces:
                 self.spans[key] = span
+                self.projects[key] = self._home(key[0]) or next(
+                    (told[name] for name in _PROJECT if name in told), None
+                )
 
     def _check(self, span: Span) -> None:
         told = attributes(span)
@@ -294,20 +313,36 @@ class OtlpTwin(Twin):
             span = self.spans[above]
         return False
 
+    def _home(self, trace_id: str) -> str | None:
+        """Where Phoenix keeps a trace that it has: the project of its first span, whatever later ones name."""
+        homes = (project for (of, _), project in self.projects.items() if of == trace_id)
+        return next(homes, None) if self.rules.keeps_first else None
+
+    def _graphql(self, request: Request) -> Response:
+        """{t0:getTraceByOtelId(traceId:"…"){project{name}} t1:…}"""
+        self._admit(request)
+        self.read()
+        asked = re.findall(r'(\w+):getTraceByOtelId\(traceId:"(\w+)"\)', json.loads(request.body)["query"])
+        with self.lock:
+            homes = {name: self._home(trace_id) for name, trace_id in asked}
+        data = {name: {"project": {"name": home}} if home else None for name, home in homes.items()}
+        return Response(200, {"data": data})
+
     def _read(self, request: Request) -> Response:
         """GET /v1/projects/<name>/spans?trace_id=…&trace_id=…&limit=…&cursor=…"""
         self._admit(request)
         self.read()
         parts = request.path.split("/")
-        if parts[:3] != ["", "v1", "projects"] or parts[4:] != ["spans"] or not self.spans:
-            raise Refused(404, "no such project")
-        if unquote(parts[3]) != self.rules.resource["openinference.project.name"]:
+        if parts[:3] != ["", "v1", "projects"] or parts[4:] != ["spans"]:
+            raise Refused(404, "not found")
+        project = unquote(parts[3])
+        if project not in self.projects.values():
             raise Refused(404, "no such project")
         query = self._asked.query
         asked, most = query.get("trace_id", []), min(int(query.get("limit", ["100"])[0]), 3)
         start = int(query.get("cursor", ["0"])[0])
         with self.lock:
-            found = [key for key in self.spans if key[0] in asked]
+            found = [key for key in self.spans if key[0] in asked and self.projects[key] == project]
         page = [{"context": {"trace_id": a, "span_id": b}} for a, b in found[start : start + most]]
         more = str(start + most) if start + most < len(found) else None
         return Response(200, {"data": page, "next_cursor": more})

@@ -229,10 +229,15 @@ def test_one_poisoned_span_condemns_its_request_and_nothing_of_it_is_quoted() ->
 
 
 @pytest.mark.parametrize(
-    ("mode", "version"), [("legacy", "3.170.0"), ("dual", "4.16.0"), ("events_only", "4.16.0")]
+    ("mode", "version", "follows"),
+    [
+        ("legacy", "3.170.0", "as version 3 does"),
+        ("dual", "4.16.0", "after about ten minutes"),
+        ("events_only", "4.16.0", "refuses what Dify's own Langfuse tracing sends"),
+    ],
 )
-def test_check_names_version_project_and_kind_of_server_and_leaves_nothing_behind(
-    mode: str, version: str
+def test_check_names_version_project_and_mode_with_what_follows_and_leaves_nothing_behind(
+    mode: str, version: str, follows: str
 ) -> None:
     with LangfuseTwin(mode) as twin:
         destination = langfuse(twin)
@@ -245,7 +250,9 @@ def test_check_names_version_project_and_kind_of_server_and_leaves_nothing_behin
         ]
         assert version in lines[0].seen
         assert "twin-project" in lines[1].seen
-        assert lines[2].seen == f"write mode {mode}"
+        assert lines[2].seen.startswith(f"write mode {mode}: ")
+        assert follows in lines[2].seen
+        assert lines[2].seen.count(". ") == 0
         assert twin.rows() == []
         assert destination.link("ab" * 16) == f"{twin.url}/project/twin-project/traces/{'ab' * 16}"
 

@@ -195,6 +195,7 @@ def test_the_audit_may_ask_phoenix_span_by_span_and_no_platform_that_cannot_tell
             trace.trace.ended_at,
             1,
             tuple((step.span_id, step.started_at) for step in trace.trace.steps),
+            trace.trace.app,
         )
         for trace in TRACES
     ]
@@ -323,7 +324,7 @@ def test_tencent_gets_entry_spans_and_its_own_kinds() -> None:
         ("phoenix", ["endpoint"]),
         ("aliyun-arms", ["api_key", "adapt_"]),
         ("aliyun-cloudmonitor", ["endpoint", "api_key"]),
-        ("tencent-apm", ["endpoint", "api_key", "Collector", "gRPC only"]),
+        ("tencent-apm", ["endpoint", "api_key", "Collector", "access point"]),
     ],
 )
 def test_what_is_missing_is_said_with_where_to_find_it(kind: str, words: list[str]) -> None:
@@ -338,22 +339,6 @@ def test_opik_needs_a_key_for_the_cloud_or_an_address_of_its_own() -> None:
 
 def test_alibaba_needs_a_region_or_an_address() -> None:
     assert "region" in refused(kind="aliyun-arms", api_key=KEY)
-
-
-@pytest.mark.parametrize(
-    ("kind", "endpoint"),
-    [
-        ("phoenix", "http://phoenix:4317"),
-        ("arize", "https://collector:4317/v1"),
-        ("aliyun-arms", "http://tracing-analysis-dc-hz.aliyuncs.com:8090"),
-        ("tencent-apm", "http://ap-guangzhou.apm.tencentcs.com:4317"),
-        ("databricks", "https://1234.zerobus.us-west-2.cloud.databricks.com"),
-    ],
-)
-def test_a_grpc_address_is_refused_with_what_to_use_instead(kind: str, endpoint: str) -> None:
-    said = refused(kind=kind, **{**SETTINGS[kind], "endpoint": endpoint})
-    assert "gRPC is not supported yet" in said
-    assert "Collector" in said
 
 
 def test_a_license_key_in_the_address_is_refused_without_being_shown() -> None:
