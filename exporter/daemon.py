@@ -67,6 +67,7 @@ class App:
         with self.store.transaction("start") as connection:
             health.forget_jobs(connection, "evidence:")
             health.forget_jobs(connection, "metrics")
+            health.forget_jobs(connection, "report")
             for item in self.destinations:
                 health.delivered(connection, item.name, now())
 

@@ -1,6 +1,6 @@
 """What runs when: the only module that knows the scheduler.
 
-Jobs: poll, evidence, deliver (one per destination), prune. A job that fails is stored with its reason, tried again
+Jobs: poll, evidence, deliver (one per destination), prune, report (where one is scheduled). A job that fails is stored with its reason, tried again
 with growing pauses, and never takes the daemon down; only a damaged state file does.
 """
 
@@ -29,6 +29,7 @@ _WRITE_EVERY = 30 * SECOND
 _EVIDENCE_EVERY = 5.0
 _DELIVER_EVERY = 1.0
 _PRUNE_EVERY = 3600.0
+_REPORT_EVERY = 60.0
 
 log = structlog.get_logger()
 
@@ -57,6 +58,8 @@ class Schedule:
         for destination in self._app.destinations:
             self._every(_DELIVER_EVERY, f"deliver:{destination.name}", self._deliver(destination.name))
         self._every(_PRUNE_EVERY, "prune", self._prune)
+        if self._app.settings.report.schedule:
+            self._every(_REPORT_EVERY, "report", self._report)
         self._scheduler.start()
 
     def add(self, seconds: float, name: str, work: Callable[[], None]) -> None:
@@ -161,6 +164,11 @@ class Schedule:
             self._app.deliver(name)
 
         return work
+
+    def _report(self) -> None:
+        from exporter.report.scheduled import make_due
+
+        make_due(self._app.store, self._app.settings, self._app.now(), self._app.stopping.is_set)
 
     def _prune(self) -> None:
         now, settings = self._app.now(), self._app.settings.state
