@@ -1,4 +1,4 @@
-"""Writes the tables of readings.md that the code knows, findings and families, between its markers:
+"""Writes the tables of readings.md that the code knows, findings and families, between its markers, and definitions.md:
 `python docs/generate_tables.py`.
 
 Nothing outside the markers is touched; a test fails while the tables are not those of the code.
@@ -13,8 +13,10 @@ from pathlib import Path
 from exporter.compare.catalog import ESTIMATE_RULES, FINDINGS, Level
 from exporter.local.family import Family
 from exporter.local.table import BY_NAME
+from exporter.report import definitions
 
 PAGE = Path(__file__).with_name("readings.md")
+DEFINITIONS = Path(__file__).with_name("definitions.md")
 _MARKED = re.compile(r"(<!-- table:(\w+) -->\n).*?(<!-- end -->\n)", re.DOTALL)
 
 
@@ -69,3 +71,4 @@ def _rows(head: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> str:
 
 if __name__ == "__main__":
     PAGE.write_text(generated(PAGE.read_text("utf-8")), "utf-8")
+    DEFINITIONS.write_text(definitions.markdown(), "utf-8")

@@ -12,6 +12,7 @@ import pytest
 from docs.generate_tables import generated
 from exporter.compare.catalog import ESTIMATE_RULES, FINDINGS
 from exporter.model import Accuracy, Confidence, DifyKind, Tokens, Verdict
+from exporter.report import definitions
 from exporter.vendor.record import parse
 
 TEXT = (Path(__file__).parents[2] / "docs" / "readings.md").read_text("utf-8")
@@ -34,6 +35,13 @@ def test_the_example_record_is_canonical() -> None:
     assert call.tokens is not None
     assert (call.tokens.input, call.tokens.output) == (8, 1)
     assert call.tokens == Tokens(8, 1)
+
+
+def test_the_definitions_page_is_that_of_the_reports() -> None:
+    """`python docs/generate_tables.py` writes it."""
+    assert (Path(__file__).parents[2] / "docs" / "definitions.md").read_text(
+        "utf-8"
+    ) == definitions.markdown()
 
 
 def test_the_findings_tables_are_those_of_the_catalogue() -> None:

@@ -17,8 +17,14 @@ from exporter import config
 
 DOCS = Path(__file__).parents[2] / "docs"
 LISTS: dict[str, type[BaseModel]] = {
+    "dify.console.accounts": config.AccountSettings,
+    "dify.apps": config.AppKeySettings,
     "vendor": config.VendorSettings,
     "models": config.ModelSettings,
+    "prices.entries": config.PriceEntry,
+    "prices.rates": config.ExchangeRate,
+    "report.scopes": config.ScopeSettings,
+    "report.schedule": config.ScheduleSettings,
     "destinations": config.DestinationSettings,
 }
 ROW = re.compile(r"^\| `([a-z_.\[\]]+)` \| (.+?) \| (.+) \|$", re.MULTILINE)
