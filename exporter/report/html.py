@@ -28,6 +28,7 @@ class Step:
     means: str
     input: int
     output: int
+    cost: dict[str, str]
     bar: Span
 
     @property
@@ -82,7 +83,9 @@ def _step(step: Document, span: Span, language: str, say: Callable[..., str]) ->
         kind = "more" if _total(step) >= 0 else "less"
     else:
         name, kind = say(f"step.{step['step']}"), step["step"] if step["step"] in _ENDS else "rest"
-    return Step(kind, name, known.means if known else "", step["input"], step["output"], span)
+    return Step(
+        kind, name, known.means if known else "", step["input"], step["output"], step.get("cost", {}), span
+    )
 
 
 def _total(step: Document) -> int:

@@ -130,18 +130,23 @@ def verdict_of(measures: Measures, tolerance_percent: float) -> str:
 
 
 def _money(measures: Measures) -> Document:
-    """By currency, over the calls whose cost both sides tell in it: what Dify recorded, what the vendor took, and calls."""
+    """By currency, over the judged calls whose cost both sides tell in it: what Dify recorded, what the vendor took, what of the
+    difference findings hold, and the rest."""
     currencies = sorted(
         name.removeprefix("both.calls.") for name in measures if name.startswith("both.calls.")
     )
     found: Document = {}
     for currency in currencies:
-        dify, vendor = (measures[f"both.{name}.cost.{currency}"] for name in ("dify", "vendor"))
+        dify, vendor, held = (
+            measures[f"both.{name}.cost.{currency}"] for name in ("dify", "vendor", "findings")
+        )
         found[currency] = {
             "calls": measures[f"both.calls.{currency}"],
             "dify": amount_text(dify),
             "vendor": amount_text(vendor),
             "difference": amount_text(vendor - dify),
+            "findings": amount_text(held),
+            "rest": amount_text(vendor - dify - held),
         }
     return found
 
@@ -159,9 +164,15 @@ def waterfall(measures: Measures, other: Sequence[Foreign]) -> list[Document]:
     same keys. Each step has `step`, `input`, `output`; the amounts between `dify` and `vendor` add up to their difference."""
     steps = [_step("dify", measures, "verified.dify")]
     steps += [
-        {"step": "finding", "code": item["code"], "title": item["title"], **{p: item[p] for p in _PARTS}}
+        {
+            "step": "finding",
+            "code": item["code"],
+            "title": item["title"],
+            **{p: item[p] for p in _PARTS},
+            "cost": item["cost"],
+        }
         for item in findings(measures)
-        if any(item[part] for part in _PARTS)
+        if item["cost"] or any(item[part] for part in _PARTS)
     ]
     steps.append(_step("unexplained", measures, "unexplained"))
     steps.append(_step("vendor", measures, "verified.vendor"))

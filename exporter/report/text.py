@@ -39,6 +39,9 @@ def print_report(console: Console, document: Document) -> None:
     )
     console.print()
     console.print(_waterfall(document["waterfall"]))
+    if total["money"]:
+        console.print()
+        console.print(_money(total["money"]))
     if document["rows"]:
         console.print()
         console.print(_rows(document))
@@ -60,7 +63,7 @@ def _table(*columns: tuple[str, bool]) -> Table:
 
 
 def _waterfall(steps: list[Document]) -> Table:
-    table = _table(("", False), ("input", True), ("output", True), ("total", True))
+    table = _table(("", False), ("input", True), ("output", True), ("total", True), ("money", True))
     for step in steps:
         is_sum = step["step"] in ("dify", "vendor", "billed")
         numbers = [step["input"], step["output"], step["input"] + step["output"]]
@@ -69,6 +72,7 @@ def _waterfall(steps: list[Document]) -> Table:
         table.add_row(
             name if is_sum else f"  {name}",
             *(form.format(n) for n in numbers),
+            _costs(step.get("cost", {}), signed=True),
             style="bold" if is_sum else None,
         )
     return table
@@ -102,8 +106,24 @@ def _pair(numbers: Document | None, *, signed: bool = False) -> str:
     )
 
 
-def _costs(costs: Document) -> str:
-    return " + ".join(f"{float(amount):,.4f} {currency}" for currency, amount in costs.items()) or "–"
+def _costs(costs: Document, *, signed: bool = False) -> str:
+    form = "{:+,.4f} {}" if signed else "{:,.4f} {}"
+    return ", ".join(form.format(float(amount), currency) for currency, amount in costs.items()) or "–"
+
+
+def _money(money: Document) -> Table:
+    names = ("calls", "dify", "vendor", "difference", "of it causes", "rest")
+    table = _table(("currency", False), *((name, True) for name in names))
+    for currency, amounts in money.items():
+        numbers = (float(amounts[name]) for name in ("dify", "vendor"))
+        signed = (float(amounts[name]) for name in ("difference", "findings", "rest"))
+        table.add_row(
+            currency,
+            f"{amounts['calls']:,}",
+            *(f"{n:,.4f}" for n in numbers),
+            *(f"{n:+,.4f}" for n in signed),
+        )
+    return table
 
 
 def _bill(console: Console, bill: Document) -> None:
