@@ -1,9 +1,10 @@
-"""A receiver that acknowledges every OTLP/HTTP request, in a process of its own.
+"""A receiver that acknowledges every OTLP request, over HTTP and over gRPC, in a process of its own.
 
 It answers first and counts afterwards, on a thread of its own, so that counting is never what is waited for. `Sink` starts
-one; the counts are of what was really in the requests (unpacked and parsed), so that nothing lost looks fast.
+one; the counts are of what was really in the requests (unpacked and parsed), so that nothing lost looks fast. Below `/slow/`
+it takes five seconds for an answer, below `/busy/` it says 429 and takes nothing.
 
-    python -m bench.otlp_sink        prints its address, ends when its standard input closes
+    python -m bench.otlp_sink        prints its addresses, ends when its standard input closes
 """
 
 from __future__ import annotations
@@ -15,14 +16,20 @@ import queue
 import subprocess
 import sys
 import threading
+import time
 import urllib.request
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from typing import Any
 
 import orjson
+
+SLOW_SECONDS = 5.0
+_SERVICE = "opentelemetry.proto.collector.trace.v1.TraceService"
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,8 +45,10 @@ class Counts:
 class Sink:
     """A running receiver as the other scripts see it."""
 
-    def __init__(self, address: str) -> None:
+    def __init__(self, address: str, grpc_address: str | None = None) -> None:
         self.address = address
+        self.grpc_address = grpc_address
+        """None where grpcio is not installed."""
 
     def counts(self) -> Counts:
         """Everything received so far; waits until it is all counted."""
@@ -63,7 +72,8 @@ def sink(core: int | None = None) -> Iterator[Sink]:
         assert process.stdin is not None
         assert process.stdout is not None
         try:
-            yield Sink(process.stdout.readline().strip())
+            address, _, grpc_address = process.stdout.readline().strip().partition(" ")
+            yield Sink(address, grpc_address or None)
         finally:
             process.stdin.close()
             process.wait(timeout=30)
@@ -116,6 +126,11 @@ def _handler(counter: _Counter) -> type[BaseHTTPRequestHandler]:
 
         def do_POST(self) -> None:
             body = self.rfile.read(int(self.headers["Content-Length"]))
+            if self.path.startswith("/busy/"):
+                self._answer(b"", "application/x-protobuf", 429)
+                return
+            if self.path.startswith("/slow/"):
+                time.sleep(SLOW_SECONDS)
             self._answer(b"", "application/x-protobuf")
             counter.bodies.put((body, self.headers.get("Content-Encoding") == "gzip"))
 
@@ -130,8 +145,8 @@ def _handler(counter: _Counter) -> type[BaseHTTPRequestHandler]:
         def log_message(self, format: str, *args: object) -> None:
             """Says nothing: one line a request would be the slowest part of it."""
 
-        def _answer(self, body: bytes, content_type: str) -> None:
-            self.send_response(200)
+        def _answer(self, body: bytes, content_type: str, status: int = 200) -> None:
+            self.send_response(status)
             self.send_header("Content-Type", content_type)
             self.send_header("Content-Length", str(len(body)))
             self.end_headers()
@@ -139,6 +154,25 @@ def _handler(counter: _Counter) -> type[BaseHTTPRequestHandler]:
             self.wfile.flush()
 
     return Handler
+
+
+def _grpc_server(counter: _Counter) -> tuple[Any, str]:
+    """A gRPC server, which lives as long as it is held, and its address; nothing and empty without grpcio."""
+    try:
+        import grpc
+    except ImportError:
+        return None, ""
+
+    def export(body: bytes, context: Any) -> bytes:
+        counter.bodies.put((body, False))
+        return b""
+
+    server = grpc.server(ThreadPoolExecutor(4))
+    call = grpc.unary_unary_rpc_method_handler(export)
+    server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler(_SERVICE, {"Export": call}),))
+    port = server.add_insecure_port("127.0.0.1:0")
+    server.start()
+    return server, f"http://127.0.0.1:{port}"
 
 
 def main() -> None:
@@ -150,12 +184,16 @@ def main() -> None:
     given = parser.parse_args()
     if given.core is not None:
         os.sched_setaffinity(0, {given.core})
-    server = ThreadingHTTPServer(("127.0.0.1", 0), _handler(_Counter()))
+    counter = _Counter()
+    server = ThreadingHTTPServer(("127.0.0.1", 0), _handler(counter))
     server.daemon_threads = True
     threading.Thread(target=server.serve_forever, daemon=True).start()
-    print(f"http://127.0.0.1:{server.server_address[1]}", flush=True)
+    held, grpc_address = _grpc_server(counter)
+    print(f"http://127.0.0.1:{server.server_address[1]} {grpc_address}", flush=True)
     sys.stdin.read()
     server.shutdown()
+    if held is not None:
+        held.stop(None)
 
 
 if __name__ == "__main__":

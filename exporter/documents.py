@@ -8,6 +8,7 @@ from __future__ import annotations
 from typing import Any
 
 from exporter.clock import rfc3339
+from exporter.compare.money import unexplained_money
 from exporter.model import (
     AssessedTrace,
     Assessment,
@@ -21,6 +22,7 @@ from exporter.model import (
     Trace,
     VendorReading,
 )
+from exporter.prices import in_force
 
 Document = dict[str, Any]
 
@@ -216,4 +218,5 @@ def _unexplained(assessment: Assessment) -> Document | None:
         "input": assessment.unexplained_input,
         "output": assessment.unexplained_output,
         "within_tolerance": assessment.within_tolerance,
+        **_money(unexplained_money(assessment, in_force().exchange)),
     }

@@ -1,22 +1,26 @@
-"""The three readings of many traces, and their comparison. Pure: evidence comes in, nothing is stored here."""
+"""The three readings of many traces, in tokens and in money, and their comparison. Pure: evidence comes in, nothing is stored
+here; prices are those of the book in force."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass
 
+from exporter import durations
 from exporter.compare.verdict import assess, compare_trace
 from exporter.config import CompareSettings
 from exporter.local.estimates import classify_recorded
 from exporter.local.providers import relays
 from exporter.local.reading import read_local
 from exporter.model import AssessedTrace, Assessment, Call, Status, Sums, Trace
+from exporter.prices import in_force
+from exporter.prices.costs import Charge, costs, with_cost
 from exporter.vendor.fingerprint import fingerprint_call
 from exporter.vendor.hidden import steps
 from exporter.vendor.hidden.attach import Attached
 from exporter.vendor.hidden.traces import TracePrint, fingerprint_trace
 from exporter.vendor.matching.match import Match
-from exporter.vendor.reading import Owned, better_local, relayed, vendor_reading
+from exporter.vendor.reading import Owned, better_local, charged, relayed, vendor_reading
 from exporter.vendor.record import VendorCall
 
 _ENDED = {"ok": Status.OK, "error": Status.ERROR, "aborted": Status.STOPPED}
@@ -113,21 +117,25 @@ def _assess(
     evidence_expected: bool = False,
     sums: Sums | None = None,
 ) -> Assessment:
-    dify = classify_recorded(call)
-    local = read_local(call)
-    vendor = None
+    dify, book = classify_recorded(call), in_force()
+    with durations.timed(durations.TOKENIZER):
+        local = read_local(call)
+    vendor, charges = None, tuple[Charge, ...]()
     if owned is not None:
         prompt = call.prompt or ()
-        vendor = vendor_reading(owned, len(prompt) or None)
+        charges = charged(owned, book, call)
+        vendor = vendor_reading(owned, len(prompt) or None, charges)
         local = better_local(local, owned.match.attempts, sum(len(message.text) for message in prompt))
     if vendor is None and relays(call.provider, call.model):
         vendor = relayed(dify)
+    requests = owned.match.attempts if owned is not None else ()
     return assess(
         call,
         dify,
-        local,
+        with_cost(book, local, call),
         vendor,
         tolerance_percent=settings.tolerance_percent,
         evidence_expected=evidence_expected,
         sums=sums,
+        costs=costs(book, call, requests, charges),
     )

@@ -113,11 +113,13 @@ FINDINGS: dict[str, Words] = {
     # ── Dify's number is no vendor number ───────────────────────────────────────────────────────────────────
     "agent_total_only": Words(
         "Agent total only",
-        "The agent strategy (ReAct) told Dify only a total, not input and output, so messages show 0.",
-        "The agent strategy told Dify only the total of {total} tokens, not input and output; the vendor's total is the "
+        "Only a total is known of an agent's call, not input and output: an agent node's strategy (ReAct) told Dify no more, "
+        "or Dify's Console API tells no more of an agent app's round.",
+        "Only the total of {total} tokens is known of this agent's call, not input and output; the vendor's total is the "
         "same.",
-        "Dify's messages and statistics show 0 for this call. The function-calling strategy reports both parts.",
-        "The agent strategy told Dify only the total of {total} tokens, not input and output.",
+        "Where it is an agent node, Dify's messages and statistics show 0 for this call, and the function-calling strategy "
+        "reports both parts; of an agent app, Dify's database holds both.",
+        "Only the total of {total} tokens is known of this agent's call, not input and output.",
     ),
     "plugin_estimate": Words(
         "Estimated by the plugin",
@@ -266,11 +268,74 @@ FINDINGS: dict[str, Words] = {
         "Dify asked for {asked}, and {served} answered: a fallback or a router chose it.",
         "Take the price from the model that answered; Dify's price is that of the model it asked for.",
     ),
+    "special_rates": Words(
+        "Parts with other rates",
+        "Part of the tokens is not billed like the rest: cached input, cache writes, reasoning, or a price for each request. "
+        "Dify knows two rates only.",
+        "Not all of it is billed at the plain rates for input and output ({parts}), which moves the cost by {moved}; "
+        "Dify knows two rates only ({origin}).",
+        "Tokens are not at fault; take the cost from the vendor.",
+    ),
+    "price_differs": Words(
+        "Dify's price differs",
+        "Dify multiplies its tokens by other prices than the price book: those of the plugin's model file, which is as old as "
+        "the plugin, or the ones that somebody typed in.",
+        "For its {tokens} Dify asks {recorded} where the price book says {book} ({rates}; {origin}). Over 1,000 such calls "
+        "that is {thousand}.",
+        "Update the model plugin or correct the price in Dify; if your contract has other prices, write them into your price "
+        "book.",
+    ),
+    "price_tier": Words(
+        "Long input price",
+        "The vendor asks more (or less) for the whole request when its input is long. Dify has one price for all lengths.",
+        "Dify asks {recorded} for its {tokens}, the price for shorter inputs; at this length it is {book} ({rates}; {origin}). "
+        "Over 1,000 such calls that is {thousand}.",
+        "Keep inputs below the step where that is possible, and take the cost from the vendor where it is not.",
+    ),
+    "price_hours": Words(
+        "Price of the hour",
+        "The vendor's price depends on the time of day. Dify has one price for all hours.",
+        "Dify asks {recorded} for its {tokens}, the price of other hours; at this one it is {book} ({rates}; {origin}). Over "
+        "1,000 such calls that is {thousand}.",
+        "Move work that can wait to the cheaper hours, and take the cost from the vendor.",
+    ),
+    "price_missing": Words(
+        "No price in Dify",
+        "Dify has no price for this model, so its costs show 0; the price book has one.",
+        "Dify has no price for this model and shows 0 for {tokens}; the price book says {book} ({origin}). Over 1,000 such "
+        "calls that is {thousand}.",
+        "Take the cost from the vendor or from the price book; the form for OpenAI-compatible models has no field for prices.",
+    ),
+    "charge_differs": Words(
+        "Charged above or below",
+        "What the vendor or gateway says it charged is not what the price book says of the same tokens: a mark-up, a discount, "
+        "or a price that one of them does not know yet.",
+        "Charged were {billed}, the price book says {book} for the same tokens ({percent}; {origin}).",
+        "Write your contract's prices into the price book, or ask the gateway which price list it uses.",
+    ),
+    "batch_charged": Words(
+        "Batch price charged",
+        "The charge is the vendor's price for batches, which Dify and the plain list do not know.",
+        "Charged were {billed}, the price of a {way}, where the plain price is {book} ({origin}).",
+        "Nothing is wrong; Dify's cost of such calls is too high.",
+    ),
+    "service_tier_charged": Words(
+        "Service tier charged",
+        "The charge is that of another service tier (flex, priority), which Dify does not know.",
+        "Charged were {billed}, the price of the {way} tier, where the plain price is {book} ({origin}).",
+        "Take the cost from the vendor; the tier is chosen in the request or in the vendor's project.",
+    ),
     "currency_differs": Words(
         "Another currency",
         "Vendor and Dify state the cost in different currencies; the amounts must not be subtracted.",
         "The vendor's cost is in {billed}, Dify's in {recorded}; the amounts must not be subtracted.",
-        "Compare tokens, or convert one of the amounts first.",
+        "Compare tokens, or give an exchange rate in the settings (prices.rates).",
+    ),
+    "currency_converted": Words(
+        "Currency converted",
+        "Vendor and Dify state the cost in different currencies; Dify's was converted at the rate that you gave.",
+        "The vendor's cost is in {billed}; Dify's is taken as {recorded} ({how}).",
+        "A bill in another currency uses the rate of its own day, so expect a small rest.",
     ),
     "duplicate_record": Words(
         "Logged twice",

@@ -1,5 +1,6 @@
 """The settings: one typed tree that file, environment and flags map onto, validated whole, with the origin of every value."""
 
+from exporter.config.bills import BillSettings
 from exporter.config.console import AccountSettings, AppKeySettings, ConsoleSettings
 from exporter.config.content import ContentSettings
 from exporter.config.destinations import DestinationSettings
@@ -9,6 +10,7 @@ from exporter.config.metrics import MetricsSettings, OtlpMetricsSettings
 from exporter.config.models import ModelSettings
 from exporter.config.prices import ExchangeRate, PriceEntry, PriceSettings
 from exporter.config.report import ReportSettings, ScheduleSettings, ScopeSettings
+from exporter.config.storage import BucketSettings, StorageSettings
 from exporter.config.tree import (
     CompareSettings,
     DatabaseSettings,
@@ -26,6 +28,8 @@ __all__ = [
     "PREFIX",
     "AccountSettings",
     "AppKeySettings",
+    "BillSettings",
+    "BucketSettings",
     "CompareSettings",
     "ConsoleSettings",
     "ContentSettings",
@@ -47,6 +51,7 @@ __all__ = [
     "ScopeSettings",
     "Settings",
     "StateSettings",
+    "StorageSettings",
     "VendorSettings",
     "WebSettings",
     "leaves",

@@ -30,7 +30,7 @@ class ConsoleSettings(Section):
         default=[], description="accounts of further workspaces, one for each"
     )
     admin_key: SecretStr = Field(
-        SecretStr(""), description="Dify's ADMIN_API_KEY instead of accounts; it has an owner's power"
+        SecretStr(""), description="Dify's ADMIN_API_KEY instead of an account; it has an owner's power"
     )
     workspaces: list[str] = Field(default=[], description="ids of the workspaces to read with the admin key")
     requests_per_minute: int = Field(
@@ -50,17 +50,14 @@ class ConsoleSettings(Section):
             return self
         if self.version and not _VERSION.match(self.version):
             raise ValueError("version must look like 1.12.1")
-        if is_set(self.admin_key):
-            if self.email or self.accounts:
-                raise ValueError("either admin_key or accounts, not both")
-            if not self.workspaces:
-                raise ValueError("admin_key needs workspaces: the ids of those to read")
-        elif not (self.email and is_set(self.password)) and not self.accounts:
-            raise ValueError("url needs email and password, or admin_key and workspaces")
-        elif bool(self.email) != is_set(self.password):
+        if bool(self.email) != is_set(self.password):
             raise ValueError("email and password go together")
-        elif self.workspaces:
-            raise ValueError("workspaces go with admin_key; an account's current workspace is read")
+        if is_set(self.admin_key) != bool(self.workspaces):
+            raise ValueError(
+                "admin_key and workspaces (their ids) go together; of an account its current workspace is read"
+            )
+        if not (self.logins() or self.workspaces):
+            raise ValueError("url needs email and password, or admin_key and workspaces")
         return self
 
     def logins(self) -> tuple[tuple[str, SecretStr], ...]:

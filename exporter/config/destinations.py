@@ -43,10 +43,12 @@ class DestinationSettings(Section):
     )
     experiment: str = Field("", description="mlflow: id of the experiment")
     url: SecretStr = Field(
-        SecretStr(""), description="postgresql: address of the database that keeps a copy of the ledger's calls"
+        SecretStr(""),
+        description="postgresql: address of the database that keeps a copy of the ledger's calls",
     )
     table: str = Field(
-        "", description="databricks: Unity Catalog table of the spans; postgresql: default dify_exporter_calls"
+        "",
+        description="databricks: Unity Catalog table of the spans; postgresql: default dify_exporter_calls",
     )
     entity: str = Field("", description="weave: team or user that owns the project")
     space_id: str = Field("", description="arize: id of the space")
@@ -72,7 +74,10 @@ class DestinationSettings(Section):
     )
     confirm_after: Seconds = Field(10.0, description="wait before reading back")
     confirm_share: float = Field(
-        1.0, gt=0, le=1, description="part of the traces that are read back; the others are believed with them"
+        1.0,
+        gt=0,
+        le=1,
+        description="part of the traces that are read back; the others are believed with them",
     )
     keep_acked: Seconds = Field(
         86400.0, description="how long acknowledged traces are kept when they cannot be read back"
@@ -119,7 +124,9 @@ class DestinationSettings(Section):
         if self.existing == "send":
             return
         if self.kind not in ("langfuse", "langsmith"):
-            raise ValueError(f"existing: {self.existing} works with langfuse and langsmith, not with {self.kind}")
+            raise ValueError(
+                f"existing: {self.existing} works with langfuse and langsmith, not with {self.kind}"
+            )
         if not self.scores:
             raise ValueError(
                 f"existing: {self.existing} needs scores: true; they are what Dify's own traces get"

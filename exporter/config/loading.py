@@ -16,6 +16,7 @@ from urllib.parse import unquote
 import yaml
 from pydantic import BaseModel, ValidationError
 
+from exporter.config.bills import fill_from_environment
 from exporter.config.tree import Settings
 from exporter.errors import Misconfigured
 
@@ -135,6 +136,7 @@ def _merge_ecosystem(tree: dict[str, Any], environ: Mapping[str, str], origins: 
         tree["resource"] = _key_values(resource)
         origins["resource"] = "environment (OTEL_RESOURCE_ATTRIBUTES)"
     _merge_metrics(tree, environ, origins)
+    fill_from_environment(tree.get("bills"), environ)
     listed = tree.setdefault("destinations", [])
     if not isinstance(listed, list):
         return

@@ -5,9 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Literal
 
-from pydantic import ConfigDict, Field, SecretStr, model_validator
+from pydantic import ConfigDict, Field, SecretStr, field_validator, model_validator
 
-from exporter.config.console import AppKeySettings, ConsoleSettings
+from exporter.config.bills import BillSettings
+from exporter.config.console import AppKeySettings, ConsoleSettings, bare_address
 from exporter.config.content import ContentSettings
 from exporter.config.destinations import DestinationSettings
 from exporter.config.evidence import IntakeSettings, VendorSettings
@@ -16,6 +17,7 @@ from exporter.config.models import ModelSettings
 from exporter.config.prices import PriceSettings
 from exporter.config.report import ReportSettings
 from exporter.config.section import Section
+from exporter.config.storage import StorageSettings
 from exporter.config.values import ByteSize, Seconds, StartTime
 
 
@@ -49,6 +51,10 @@ class DifySettings(Section):
     apps: list[AppKeySettings] = Field(
         default=[], description="single apps by their Service API keys: totals of workflow runs only"
     )
+    storage: StorageSettings = StorageSettings()  # type: ignore[call-arg]
+    console_url: str = Field(
+        "", description="address of Dify's own pages, for links to them; dify.console.url where that is set"
+    )
     start: StartTime = Field("beginning", description="where the first run begins: beginning, now, or a time")
     poll_interval: Seconds = Field(5.0, description="pause between looks for new rows")
     overlap: Seconds = Field(
@@ -67,6 +73,11 @@ class DifySettings(Section):
     debug_runs: bool = Field(True, description="export runs made in Dify's editor (tagged debug)")
     include: Filter = Filter()
     exclude: Filter = Filter()
+
+    @field_validator("console_url")
+    @classmethod
+    def _console_address(cls, url: str) -> str:
+        return bare_address(url, "/console/api")
 
 
 class CompareSettings(Section):
@@ -121,6 +132,7 @@ class Settings(Section):
 
     dify: DifySettings = DifySettings()  # type: ignore[call-arg]
     vendor: list[VendorSettings] = Field(default=[])
+    bills: list[BillSettings] = Field(default=[])
     intake: IntakeSettings = IntakeSettings()  # type: ignore[call-arg]
     models: list[ModelSettings] = Field(default=[])
     prices: PriceSettings = PriceSettings()  # type: ignore[call-arg]
@@ -140,7 +152,7 @@ class Settings(Section):
     def _unique_names(self) -> Settings:
         for what, names in (
             ("destinations", [item.name for item in self.destinations]),
-            ("vendor sources", [item.name for item in self.vendor]),
+            ("vendor sources", [item.name for item in self.vendor] + [item.name for item in self.bills]),
         ):
             for name in sorted({name for name in names if names.count(name) > 1}):
                 raise ValueError(f"two {what} are named {name!r}; give each its own name")

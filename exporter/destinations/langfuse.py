@@ -89,6 +89,7 @@ class Langfuse:
         except CannotAsk:
             return Home()
         project = str(projects[0].get("id")) if isinstance(projects, list) and projects else None
+        self._project_id = project or self._project_id
         return Home(project, takes_dify=mode != "events_only")
 
     def check(self) -> list[Checked]:
@@ -102,7 +103,7 @@ class Langfuse:
         return [*found, self._check_mode(), platform.checked_export(self.send(()))]
 
     def link(self, trace_id: str) -> str | None:
-        """The trace's page; known once `check` has learned the project's id."""
+        """The trace's page; known once `check` or `home` has learned the project's id."""
         return f"{self._host}/project/{self._project_id}/traces/{trace_id}" if self._project_id else None
 
     def _check_address(self) -> Checked:

@@ -137,7 +137,9 @@ def _retry_delay(trailers: Any) -> float | None:
 
 def _trusted() -> bytes:
     """The certificates that the same destination would be trusted by over HTTP."""
-    bundle = os.environ.get("REQUESTS_CA_BUNDLE") or os.environ.get("CURL_CA_BUNDLE") or DEFAULT_CA_BUNDLE_PATH
+    bundle = (
+        os.environ.get("REQUESTS_CA_BUNDLE") or os.environ.get("CURL_CA_BUNDLE") or DEFAULT_CA_BUNDLE_PATH
+    )
     try:
         return Path(bundle).read_bytes()
     except OSError as error:
@@ -151,7 +153,9 @@ def _bracketed(host: str) -> str:
 
 
 def _grpcio(name: str) -> Any:
-    os.environ.setdefault("GRPC_VERBOSITY", "NONE")  # else its own lines, with the other side's words, get between ours
+    os.environ.setdefault(
+        "GRPC_VERBOSITY", "NONE"
+    )  # else its own lines, with the other side's words, get between ours
     try:
         import_module("google.rpc.error_details_pb2")
         return import_module("grpc")

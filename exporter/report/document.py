@@ -14,7 +14,8 @@ from exporter.report import bill, gather, table
 from exporter.report.borders import across
 from exporter.report.scopes import scopes
 from exporter.report.window import Window
-from exporter.state import evidence, health, records, sums
+from exporter.state import buckets as told
+from exporter.state import health, records, sums
 
 Document = dict[str, Any]
 
@@ -40,7 +41,7 @@ def build(connection: sqlite3.Connection, settings: Settings, question: Question
     window, tolerance = question.window, question.tolerance_percent
     everything = list(gather.lines(connection, window, settings.compare))
     other = list(gather.foreign(connection, window))
-    buckets = list(evidence.buckets_between(connection, window.since, window.until))
+    buckets = list(told.between(connection, window.since, window.until))
     wanted = [line for line in everything if _is_wanted(line, question)]
     is_whole = question.app is None and question.model is None
     measures = table.total(wanted)
@@ -65,6 +66,7 @@ def build(connection: sqlite3.Connection, settings: Settings, question: Question
         "foreign": table.foreign_rows(other) if is_whole else [],
         "bills": bills,
         "bill_stretches": bill.stretches(buckets),
+        "bill_changes": told.changes(connection, window.since, window.until),
         "borders": across(connection, window),
         "completeness": _completeness(connection, window),
     }

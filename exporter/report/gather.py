@@ -4,11 +4,13 @@ that is not Dify's."""
 from __future__ import annotations
 
 import sqlite3
+from collections import Counter, defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass
 
 from exporter.calls import lone_document
 from exporter.config import CompareSettings
+from exporter.model import Micros
 from exporter.report.window import Window
 from exporter.state import standings, sums
 from exporter.state.sums import Group, Measures
@@ -44,9 +46,19 @@ def lines(connection: sqlite3.Connection, window: Window, settings: CompareSetti
     for day, since, until in window.days():
         for group, measures in sums.between(connection, since, until).items():
             yield Line(day, group, measures)
-        for item in standings.unattached(connection, since, until):
-            document = lone_document(item, settings)
-            yield Line(day, sums.group_of(document), sums.measures(document))
+        for group, measures in _unattached(connection, since, until, settings).items():
+            yield Line(day, group, measures)
+
+
+def _unattached(
+    connection: sqlite3.Connection, since: Micros, until: Micros, settings: CompareSettings
+) -> dict[Group, Measures]:
+    """The sums over Dify's requests of the stretch that belong to no trace."""
+    found: dict[Group, Measures] = defaultdict(Counter)
+    for item in standings.unattached(connection, since, until):
+        document = lone_document(item, settings)
+        found[sums.group_of(document)].update(sums.measures(document))
+    return found
 
 
 def foreign(connection: sqlite3.Connection, window: Window) -> Iterator[Foreign]:

@@ -11,6 +11,7 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from decimal import ROUND_HALF_EVEN, Decimal
+from functools import lru_cache
 from typing import Any
 
 import orjson
@@ -27,8 +28,19 @@ QUARTER: Micros = 15 * 60 * 1_000_000
 MONEY_SCALE = 10
 """Digits behind the point that are kept of each call's money: a tenth of a cached token's price, whatever the model."""
 
+Amounts = list[tuple[str, int]]
+"""Measures in parts; a name may come more than once, and an amount may be 0."""
+
+_Identity = tuple[str, str, str, str, str]
+_GROUP = "app_id, provider, model, key, kind, app_name, workspace_id"
+_READINGS = ("dify", "local", "vendor")
 _PARTS = ("input", "output", "cache_read", "cache_write", "reasoning")
 _DIRECTIONS = ("input", "output")
+_TOKENS = {
+    name: tuple((part, f"{name}.{part}") for part in _PARTS)
+    for reading in _READINGS
+    for name in (reading, f"verified.{reading}")
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,51 +57,65 @@ class Group:
 
 
 class Change:
-    """What a page of traces changes; stored with two statements."""
+    """What a page of traces changes."""
 
     def __init__(self) -> None:
-        self._names: dict[tuple[str, ...], tuple[str, str]] = {}
-        self._values: dict[tuple[Micros, tuple[str, ...]], Measures] = defaultdict(Counter)
+        self._names: dict[_Identity, tuple[str, str]] = {}
+        self._values: dict[tuple[Micros, _Identity], dict[str, int]] = {}
 
     def add(self, calls: Iterable[tuple[Micros, Document]], workspace_id: str) -> None:
         """These calls (start, document) are in the ledger now."""
         for started_at, document in calls:
             identity = _identity(document)
             self._names[identity] = (document["app_name"], workspace_id)
-            self._values[(_quarter(started_at), identity)].update(measures(document))
+            values = self._of(started_at, identity)
+            for name, amount in _amounts(document):
+                values[name] += amount
 
     def remove(self, calls: Iterable[tuple[Micros, Document]]) -> None:
         """These were there before, and are replaced."""
         for started_at, document in calls:
-            self._values[(_quarter(started_at), _identity(document))].subtract(measures(document))
+            values = self._of(started_at, _identity(document))
+            for name, amount in _amounts(document):
+                values[name] -= amount
 
     def store(self, connection: sqlite3.Connection) -> None:
         """Belongs into the transaction that stores the calls."""
         connection.executemany(
-            "INSERT INTO sum_groups (app_id, provider, model, key, kind, app_name, workspace_id)"
-            " VALUES (?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO UPDATE SET app_name = excluded.app_name,"
-            " workspace_id = excluded.workspace_id"
+            f"INSERT INTO sum_groups ({_GROUP}) VALUES (?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO UPDATE SET"
+            " app_name = excluded.app_name, workspace_id = excluded.workspace_id"
             " WHERE app_name != excluded.app_name OR workspace_id != excluded.workspace_id",
             [(*identity, *names) for identity, names in self._names.items()],
         )
+        ids = {identity: _id(connection, identity) for _, identity in self._values}
         connection.executemany(
-            "INSERT INTO sums SELECT ?, id, ?, ? FROM sum_groups"
-            " WHERE app_id = ? AND provider = ? AND model = ? AND key = ? AND kind = ?"
-            " ON CONFLICT DO UPDATE SET value = value + excluded.value",
+            "INSERT INTO sums VALUES (?, ?, ?, ?) ON CONFLICT DO UPDATE SET value = value + excluded.value",
             [
-                (quarter, measure, value, *identity)
+                (quarter, ids[identity], measure, value)
                 for (quarter, identity), values in self._values.items()
                 for measure, value in values.items()
-                if value
+                if value and ids[identity] is not None
             ],
         )
+
+    def _of(self, started_at: Micros, identity: _Identity) -> dict[str, int]:
+        return self._values.setdefault((_quarter(started_at), identity), defaultdict(int))
+
+
+def _id(connection: sqlite3.Connection, identity: _Identity) -> int | None:
+    """The number of a group; None for one that nothing was ever counted of, from which nothing can be taken back."""
+    row = connection.execute(
+        "SELECT id FROM sum_groups WHERE app_id = ? AND provider = ? AND model = ? AND key = ? AND kind = ?",
+        identity,
+    ).fetchone()
+    return None if row is None else int(row[0])
 
 
 def _quarter(moment: Micros) -> Micros:
     return moment - moment % QUARTER
 
 
-def _identity(document: Document) -> tuple[str, str, str, str, str]:
+def _identity(document: Document) -> _Identity:
     vendor = document["readings"]["vendor"]
     keys = [attempt.get("key") for attempt in vendor["attempts"]] if vendor else []
     key = next(filter(None, keys), "")
@@ -110,25 +136,31 @@ def group_of(document: Document, workspace_id: str = "") -> Group:
 def measures(document: Document) -> Measures:
     """What one call adds. `verified.*` are the numbers of the calls whose difference was judged: vendor − dify of these is
     their findings and their unexplained rest, to the token."""
-    readings = document["readings"]
-    vendor = independent(document)
-    found: Measures = Counter(
-        {"calls": 1, f"verdict.{document['verdict']}": 1, f"status.{document['status']}": 1}
-    )
-    for name, reading in (("dify", readings["dify"]), ("local", readings["local"]), ("vendor", vendor)):
-        found.update(_reading(name, reading))
+    found: Measures = Counter()
+    for name, amount in _amounts(document):
+        found[name] += amount
+    return Counter({name: amount for name, amount in found.items() if amount})
+
+
+def _amounts(document: Document) -> Amounts:
+    """The same in parts: a measure may come more than once."""
+    readings, vendor = document["readings"], independent(document)
+    found = [("calls", 1), (f"verdict.{document['verdict']}", 1), (f"status.{document['status']}", 1)]
+    found += _reading("dify", readings["dify"])
+    found += _reading("local", readings["local"])
+    found += _reading("vendor", vendor)
     if vendor is not None:
-        found["requests"] += len(vendor["attempts"])
-        found["requests.retried"] += max(0, len(vendor["attempts"]) - 1)
+        attempts = len(vendor["attempts"])
+        found += [("requests", attempts), ("requests.retried", max(0, attempts - 1))]
     if document["unexplained"] is not None:
-        found["verified.calls"] += 1
-        for name in ("dify", "local", "vendor"):
-            found.update({f"verified.{key}": n for key, n in _reading(name, readings[name]).items()})
-    found.update(_findings(document["findings"]))
-    found.update(_rest(document["unexplained"]))
-    found.update(_chosen(readings["dify"], readings["local"], vendor))
-    found.update(_both_costs(readings["dify"], vendor))
-    return Counter({name: value for name, value in found.items() if value})
+        found.append(("verified.calls", 1))
+        for name in _READINGS:
+            found += _reading(f"verified.{name}", readings[name])
+        found += _rest(document["unexplained"])
+    found += _findings(document["findings"])
+    found += _chosen(readings["dify"], readings["local"], vendor)
+    found += _both_costs(document, vendor)
+    return found
 
 
 def independent(document: Document) -> Document | None:
@@ -137,75 +169,93 @@ def independent(document: Document) -> Document | None:
     return vendor if vendor is not None and vendor["independent"] else None
 
 
-def _reading(name: str, reading: Document | None) -> Measures:
-    found: Measures = Counter()
+def _reading(name: str, reading: Document | None) -> Amounts:
     if reading is None:
-        found[f"{name}.absent"] += 1
-        return found
-    for part in _PARTS:
-        found[f"{name}.{part}"] += reading[part] or 0
-    split = (reading["input"] or 0) + (reading["output"] or 0)
+        return [(f"{name}.absent", 1)]
+    found = [(measure, amount) for part, measure in _TOKENS[name] if (amount := reading[part])]
     total = reading.get("total")
-    found[f"{name}.unsplit"] += max(0, total - split) if total is not None else 0
-    found[f"{name}.unknown"] += total is None and (reading["input"] is None or reading["output"] is None)
+    if total is not None:
+        if (rest := total - (reading["input"] or 0) - (reading["output"] or 0)) > 0:
+            found.append((f"{name}.unsplit", rest))
+    elif reading["input"] is None or reading["output"] is None:
+        found.append((f"{name}.unknown", 1))
     if reading["cost"] is None:
-        found[f"{name}.unpriced"] += 1
+        found.append((f"{name}.unpriced", 1))
     else:
-        found[f"{name}.cost.{one_name(reading['currency'])}"] += scaled(Decimal(reading["cost"]))
+        found.append((f"{name}.cost.{one_name(reading['currency'])}", _units(reading["cost"])))
     return found
 
 
-def _findings(findings: Iterable[Document]) -> Measures:
-    found: Measures = Counter()
+def _findings(findings: Iterable[Document]) -> Amounts:
+    found: Amounts = []
     for finding in findings:
         name = f"finding.{finding['code']}"
-        found[f"{name}.calls"] += 1
-        for direction in _DIRECTIONS:
-            found[f"{name}.{direction}"] += finding[direction]
+        found.append((f"{name}.calls", 1))
+        found += [(f"{name}.{direction}", finding[direction]) for direction in _DIRECTIONS]
         if finding.get("cost") is not None:
-            found[f"{name}.cost.{one_name(finding['currency'])}"] += scaled(Decimal(finding["cost"]))
+            found.append((f"{name}.cost.{one_name(finding['currency'])}", _units(finding["cost"])))
     return found
 
 
-def _rest(unexplained: Document | None) -> Measures:
-    found: Measures = Counter()
-    if unexplained is not None:
-        for direction in _DIRECTIONS:
-            found[f"unexplained.{direction}"] += unexplained[direction] or 0
-        size = sum(abs(unexplained[direction] or 0) for direction in _DIRECTIONS)
-        found["unexplained.size"] += size
-        found["unexplained.calls"] += size > 0
-    return found
+def _rest(unexplained: Document) -> Amounts:
+    rest, answer_rest = unexplained["input"] or 0, unexplained["output"] or 0
+    if not rest and not answer_rest:
+        return []
+    return [
+        ("unexplained.input", rest),
+        ("unexplained.output", answer_rest),
+        ("unexplained.size", abs(rest) + abs(answer_rest)),
+        ("unexplained.calls", 1),
+    ]
 
 
-def _chosen(*readings: Document | None) -> Measures:
+def _chosen(dify: Document | None, local: Document | None, vendor: Document | None) -> Amounts:
     """What a bill should say of the call, as far as anybody knows: the vendor's count, else Dify's, else our own."""
-    dify, local, vendor = readings
     known = [item for item in (vendor, dify, local) if item is not None]
     counted = next((item for item in known if None not in (item["input"], item["output"])), None)
     priced = next((item for item in known if item["cost"] is not None), None)
-    found: Measures = Counter({"chosen.requests": len(vendor["attempts"]) if vendor else 1})
+    found = [("chosen.requests", len(vendor["attempts"]) if vendor else 1)]
     if counted is not None:
-        found.update({f"chosen.{direction}": counted[direction] for direction in _DIRECTIONS})
+        found += [("chosen.input", counted["input"]), ("chosen.output", counted["output"])]
     if priced is not None:
-        found[f"chosen.cost.{one_name(priced['currency'])}"] += scaled(Decimal(priced["cost"]))
+        found.append((f"chosen.cost.{one_name(priced['currency'])}", _units(priced["cost"])))
     return found
 
 
-def _both_costs(dify: Document | None, vendor: Document | None) -> Measures:
-    """Money of the calls whose cost both sides state in one currency: only these can be compared."""
-    if dify is None or vendor is None or dify["cost"] is None or vendor["cost"] is None:
-        return Counter()
-    currency = one_name(vendor["currency"])
-    if one_name(dify["currency"]) != currency:
-        return Counter()
-    return Counter(
-        {
-            f"both.dify.cost.{currency}": scaled(Decimal(dify["cost"])),
-            f"both.vendor.cost.{currency}": scaled(Decimal(vendor["cost"])),
-            f"both.calls.{currency}": 1,
-        }
-    )
+def _both_costs(document: Document, vendor: Document | None) -> Amounts:
+    """Money of the judged calls whose cost both sides state in one currency, and what of it findings hold: only these can be
+    compared. Where Dify recorded no tokens it asks for nothing."""
+    if vendor is None or vendor["cost"] is None or document["unexplained"] is None:
+        return []
+    currency, dify = one_name(vendor["currency"]), document["readings"]["dify"]
+    recorded = _recorded_units(dify, currency)
+    if recorded is None:
+        return []
+    held = [
+        _units(finding["cost"])
+        for finding in document["findings"]
+        if finding.get("cost") is not None and one_name(finding["currency"]) == currency
+    ]
+    return [
+        (f"both.dify.cost.{currency}", recorded),
+        (f"both.vendor.cost.{currency}", _units(vendor["cost"])),
+        (f"both.findings.cost.{currency}", sum(held)),
+        (f"both.calls.{currency}", 1),
+    ]
+
+
+def _recorded_units(dify: Document | None, currency: str) -> int | None:
+    if dify is None or (dify["cost"] is None and not dify["input"] and not dify["output"]):
+        return 0
+    if dify["cost"] is None or one_name(dify["currency"]) != currency:
+        return None
+    return _units(dify["cost"])
+
+
+@lru_cache(maxsize=1024)
+def _units(amount: str) -> int:
+    """As `scaled`, of decimal text; a call states the same amount in several measures."""
+    return scaled(Decimal(amount))
 
 
 def scaled(amount: Decimal) -> int:
@@ -258,9 +308,6 @@ def _add_sums(
         found[groups[group_id]][measure] += value
 
 
-_GROUP = "app_id, provider, model, key, kind, app_name, workspace_id"
-
-
 def _add_calls(
     connection: sqlite3.Connection, found: dict[Group, Measures], since: Micros, until: Micros
 ) -> None:
@@ -278,7 +325,9 @@ def _add_calls(
 
 def first_and_last(connection: sqlite3.Connection) -> tuple[Micros, Micros] | None:
     """The stretch that sums are kept of, in whole quarters; None without any."""
-    row = connection.execute("SELECT min(starts_at), max(starts_at) FROM sums").fetchone()
+    row = connection.execute(  # two lookups; min and max in one query would read all sums
+        "SELECT (SELECT min(starts_at) FROM sums), (SELECT max(starts_at) FROM sums)"
+    ).fetchone()
     return None if row[0] is None else (row[0], row[1] + QUARTER)
 
 

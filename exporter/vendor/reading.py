@@ -12,13 +12,16 @@ from dataclasses import dataclass, field
 from exporter.model import (
     Accuracy,
     Attempt,
+    Call,
     DifyKind,
     DifyReading,
     LocalReading,
-    Money,
     Tokens,
     VendorReading,
 )
+from exporter.prices import costs
+from exporter.prices.book import PriceBook
+from exporter.prices.costs import Charge
 from exporter.vendor.matching.match import Match
 from exporter.vendor.record import VendorCall
 
@@ -45,9 +48,11 @@ class Owned:
     copies: Mapping[tuple[str, str], tuple[str, ...]] = field(default_factory=dict)
 
 
-def vendor_reading(owned: Owned, recorded_messages: int | None = None) -> VendorReading:
+def vendor_reading(
+    owned: Owned, recorded_messages: int | None = None, charges: Sequence[Charge] | None = None
+) -> VendorReading:
     """The independent reading of a matched call, with its attempts in order. `recorded_messages` is how many messages
-    Dify's record of the prompt holds."""
+    Dify's record of the prompt holds; `charges` are those of the attempts, by default what the evidence says they cost."""
     attempts = owned.match.attempts
     billed = [_billed(call) for call in attempts]
     return VendorReading(
@@ -60,7 +65,17 @@ def vendor_reading(owned: Owned, recorded_messages: int | None = None) -> Vendor
             _attempt(call, tokens, owned.copies.get((call.source, call.id), ()), recorded_messages)
             for call, tokens in zip(attempts, billed, strict=True)
         ),
-        cost=_cost(attempts),
+        cost=costs.total(charged(owned, PriceBook()) if charges is None else charges),
+    )
+
+
+def charged(owned: Owned, book: PriceBook, call: Call | None = None) -> tuple[Charge, ...]:
+    """What each attempt of a matched call cost, in their order: as its evidence says, and as the book does."""
+    return tuple(
+        costs.free(book, request, call)
+        if (billed := _billed(request)) is _NOTHING
+        else costs.charge(book, request, billed, call)
+        for request in owned.match.attempts
     )
 
 
@@ -189,14 +204,3 @@ def _whole(counts: Iterable[int | None]) -> int | None:
 def _part(counts: Iterable[int | None]) -> int | None:
     known = [count for count in counts if count is not None]
     return sum(known) if known else None
-
-
-def _cost(attempts: Sequence[VendorCall]) -> Money | None:
-    """The sum of what the evidence says was charged; None when an attempt with usage lacks it or currencies differ."""
-    costs = [call.cost for call in attempts if call.cost is not None]
-    paid_without_price = any(
-        call.cost is None and call.tokens is not None and not call.is_cache_hit for call in attempts
-    )
-    if not costs or paid_without_price or len({cost.currency for cost in costs}) > 1:
-        return None
-    return Money(sum((cost.amount for cost in costs), start=costs[0].amount * 0), costs[0].currency)

@@ -60,7 +60,7 @@ def test_no_rule_names_a_code_that_the_table_lacks() -> None:
 
 
 def test_there_are_few_enough_codes_for_a_metric_label() -> None:
-    assert len([code for code, words in FINDINGS.items() if words.level is Level.CALL]) <= 40
+    assert len([code for code, words in FINDINGS.items() if words.level is Level.CALL]) <= 50
 
 
 def test_every_rule_of_an_estimate_has_its_words() -> None:

@@ -63,12 +63,13 @@ class Request:
 
 @dataclass(frozen=True)
 class Response:
-    """One HTTP answer; `hang_up` closes the connection instead."""
+    """One HTTP answer; `hang_up` closes the connection instead. `raw` is sent as it is, in place of the body as JSON."""
 
     status: int
     body: Any = None
     headers: dict[str, str] = field(default_factory=dict)
     hang_up: bool = False
+    raw: bytes | None = None
 
 
 class Refused(Exception):
@@ -361,6 +362,7 @@ def _handler(twin: Twin) -> type[BaseHTTPRequestHandler]:
                 self.connection.close()
                 return
             payload = b"" if response.body is None else json.dumps(response.body).encode()
+            payload = payload if response.raw is None else response.raw
             self.send_response(response.status)
             for name, value in {"Content-Type": "application/json", **response.headers}.items():
                 self.send_header(name, value)

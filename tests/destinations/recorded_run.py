@@ -38,21 +38,31 @@ class Ledger:
 
 
 @contextmanager
-def recorded_app(shared: Path, folder: Path, destinations: list[dict[str, Any]]) -> Iterator[App]:
-    """The program over the recording, not yet run."""
+def recorded_settings(
+    shared: Path, folder: Path, destinations: list[dict[str, Any]]
+) -> Iterator[dict[str, Any]]:
+    """Settings (dotted path → value) for the recording, restored into a Dify of its own, with the vendor's log."""
     log = folder / "vendor.jsonl"
     lines = (shared / "dify" / "vendor-calls.jsonl").read_text("utf-8").splitlines()
     log.write_text("".join(json.dumps(canonical(json.loads(line))) + "\n" for line in lines), "utf-8")
     with dify_database() as url:
         restore(url, shared / "dify" / "dify-1.12.1.sql.gz")
-        wanted = {
+        yield {
             "dify.database.url": url.replace("/postgres?", "/dify?"),
             "vendor": [{"kind": "file", "path": str(log), "name": "log"}],
             "state.path": str(folder / "s.db"),
             "destinations": destinations,
         }
-        with App(config.load(Path(os.devnull), {}, wanted).settings) as app:
-            yield app
+
+
+@contextmanager
+def recorded_app(shared: Path, folder: Path, destinations: list[dict[str, Any]]) -> Iterator[App]:
+    """The program over the recording, not yet run."""
+    with (
+        recorded_settings(shared, folder, destinations) as wanted,
+        App(config.load(Path(os.devnull), {}, wanted).settings) as app,
+    ):
+        yield app
 
 
 def deliver(app: App) -> OnceReport:
@@ -66,17 +76,23 @@ def run_recorded(shared: Path, folder: Path, destinations: list[dict[str, Any]])
     """Everything of the recording delivered, and what the ledger says of it."""
     with recorded_app(shared, folder, destinations) as app:
         report = deliver(app)
-        with app.store.read() as connection:
-            found = calls.listing(connection, ledger.CallFilter(), app.settings.compare)
-            listed = [json.loads(line) for line in found]
-    return Ledger([call for call in listed if call["trace_id"]], report.exported)
+        return Ledger(listed(app), report.exported)
+
+
+def listed(app: App) -> list[dict[str, Any]]:
+    """The calls of traces, as `calls --json` lists them."""
+    with app.store.read() as connection:
+        found = calls.listing(connection, ledger.CallFilter(), app.settings.compare)
+        return [call for line in found if (call := json.loads(line))["trace_id"]]
 
 
 def audited(app: App, *, repair: bool = False) -> tuple[set[str], int, int]:
     """`audit` of everything: the traces that are missing, how many are doubled and how many queued again. Excused are
     only those that never finished in Dify and are read again anyway."""
     question = audit.Question(0, app.now() + 1, app.now(), 50, repair)
-    days = list(audit.audit(app.store, app.destinations, question))
+    named = {entry.name for entry in app.settings.destinations}
+    asked = [destination for destination in app.destinations if destination.name in named]
+    days = list(audit.audit(app.store, asked, question))
     assert [day.reason for day in days if day.reason] == []
     assert [day.waiting for day in days if set(+day.waiting) - {"reading"}] == []
     missing = {trace_id for day in days for trace_id, _, _ in day.missing}

@@ -92,7 +92,9 @@ def test_as_soon_as_one_of_the_sample_is_missing_all_are_looked_for(
         whole = next(item for item in others if item is not half)
         rest = [item for item in others if item not in (half, whole)]
         lost = [sampled[0], whole, half]
-        twin.faults.lose_spans = _spans(lost) - 1  # of the last one a run arrives: sent again whole, it is a 409
+        twin.faults.lose_spans = (
+            _spans(lost) - 1
+        )  # of the last one a run arrives: sent again whole, it is a 409
         bench.queue([*lost, *rest])
         bench.deliver(T0 + HOUR)
         _assert_once(bench, _spans(lost) + _spans(rest))
