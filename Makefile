@@ -18,7 +18,7 @@ BENCH ?= end_to_end daemon backfill_memory
 WORKERS ?= auto
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-real lint format docs bench lock clean
+.PHONY: help demo test test-dashboards test-real lint format dashboards docs bench lock clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -32,17 +32,28 @@ test: $(VENV)/.dev ## run all tests
 test-real: $(VENV)/.dev $(VENV)/.real ## the whole recording through a real Phoenix and a real MLflow (eight minutes)
 	@DIFY_EXPORTER_REAL=1 DIFY_EXPORTER_REAL_BIN=$(abspath $(VENV)/.real/bin) $(BIN)/python -m pytest -q tests/real $(ARGS)
 
-lint: $(VENV)/.dev ## ruff and mypy
+test-dashboards: $(VENV)/.dev ## every query of every board, rule and alert on a real Prometheus
+	@command -v prometheus >/dev/null || { [ "$$(id -u)" = 0 ] && apt-get update -qq && \
+	  apt-get install -y -qq --no-install-recommends prometheus >/dev/null; } || { echo "needs Prometheus: apt-get install prometheus"; exit 1; }
+	@DIFY_EXPORTER_PROMETHEUS=1 $(BIN)/python -m pytest -q -n $(WORKERS) --dist loadfile tests/dashboards $(ARGS)
+
+lint: $(VENV)/.dev ## ruff, mypy, and the boards that are committed
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
-	@$(BIN)/mypy --strict exporter
+	@$(BIN)/mypy --strict exporter dashboards
+	@$(BIN)/python -m dashboards.generate --check
 
 format: $(VENV)/.dev ## let ruff lay out the code
 	@$(BIN)/ruff check --fix .
 	@$(BIN)/ruff format .
 
-docs: $(VENV)/.dev ## write the tables of docs/readings.md that the code knows
+dashboards: $(VENV)/.dev ## write dashboards/grafana from the code
+	@$(BIN)/python -m dashboards.generate
+
+docs: $(VENV)/.dev ## write what the documents take from the code: findings, families, definitions, metrics, SDK differences
 	@$(BIN)/python docs/generate_tables.py
+	@$(BIN)/python docs/generate_metrics.py
+	@$(BIN)/python -m docs.sdk.differences
 
 bench: $(VENV)/.dev ## measure the published numbers (BENCH=daemon for one of them)
 	@for name in $(BENCH); do echo "== $$name"; $(BIN)/python -m bench.$$name $(ARGS) || exit 1; done
