@@ -11,13 +11,14 @@ from dataclasses import replace
 
 import structlog
 
-from exporter import clock, prices
+from exporter import clock, links, prices
 from exporter.config import Settings
 from exporter.destinations import registry
 from exporter.destinations.base import Destination
 from exporter.destinations.delivery import Courier
 from exporter.errors import Stopped
 from exporter.intake import Intake, Taken
+from exporter.links_back import dify_link, pages_address
 from exporter.local import mapping
 from exporter.matching import Matching
 from exporter.memory import collect_seldom
@@ -25,8 +26,9 @@ from exporter.model import Micros
 from exporter.once import OnceReport, run_once
 from exporter.pipeline import Pipeline, Processed
 from exporter.sources import choice
+from exporter.sources.continued import Continued
 from exporter.sources.rows import Source
-from exporter.state import health, pressure, records
+from exporter.state import health, ledger, pressure, records
 from exporter.state.store import Boundary, Store
 from exporter.vendor.pullers import registry as pullers
 
@@ -130,6 +132,18 @@ class App:
         courier.confirm()
         return done.wait_seconds
 
+    def learn_links(self) -> None:
+        """Ask the platforms where their pages are, so that ours can link to them."""
+        links.learn(self.destinations)
+
+    def links_of(self, trace_id: str) -> list[tuple[str, str]]:
+        """Where else a trace can be looked at: Dify's own page, and that of each destination that has one."""
+        with self.store.read() as connection:
+            document = ledger.trace(connection, trace_id)
+            found = links.links(connection, self.settings, self.destinations, trace_id)
+        page = dify_link(document, pages_address(self.settings.dify)) if document is not None else None
+        return [*([("Dify", page)] if page else []), *found]
+
     def _connected(self) -> Pipeline:
         if self._pipeline is None:
             collect_seldom()
@@ -145,7 +159,7 @@ class App:
 
     def _open_source(self) -> Source:
         log.info("source", address=choice.address(self.settings.dify))
-        return choice.open_source(self.settings)
+        return Continued(choice.open_source(self.settings), self.store)
 
     def _discover(self, pipeline: Pipeline) -> int:
         """Read every stream up, as long as not too much is due already; returns how many records were new."""

@@ -1,6 +1,6 @@
 """What runs when: the only module that knows the scheduler.
 
-Jobs: poll, evidence, deliver (one per destination), prune, report (where one is scheduled). A job that fails is stored with its reason, tried again
+Jobs: poll, evidence, deliver (one per destination), prune, links (to the platforms' pages), report (where one is scheduled). A job that fails is stored with its reason, tried again
 with growing pauses, and never takes the daemon down; only a damaged state file does.
 """
 
@@ -30,6 +30,7 @@ _EVIDENCE_EVERY = 5.0
 _DELIVER_EVERY = 1.0
 _PRUNE_EVERY = 3600.0
 _REPORT_EVERY = 60.0
+_LINKS_EVERY = 600.0
 
 log = structlog.get_logger()
 
@@ -58,6 +59,7 @@ class Schedule:
         for destination in self._app.destinations:
             self._every(_DELIVER_EVERY, f"deliver:{destination.name}", self._deliver(destination.name))
         self._every(_PRUNE_EVERY, "prune", self._prune)
+        self._every(_LINKS_EVERY, "links", self._app.learn_links)
         if self._app.settings.report.schedule:
             self._every(_REPORT_EVERY, "report", self._report)
         self._scheduler.start()

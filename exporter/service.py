@@ -45,6 +45,7 @@ def serve(settings: Settings, shutdown_seconds: float) -> int:
             app.now,
             settings.intake,
             schedule.evidence_arrived,
+            links=app.links_of,
         )
     )
     try:

@@ -103,7 +103,9 @@ def explain(
     as_json: Json = False,
 ) -> None:
     """One screen about one trace: its calls, three readings each, findings, money."""
+    from exporter import links
     from exporter.destinations import registry
+    from exporter.links_back import dify_link, pages_address
     from exporter.state import ledger
 
     settings = load(context).settings
@@ -114,15 +116,14 @@ def explain(
             raise Misconfigured(
                 [f"{trace!r} is not an id"], "use a trace, message or workflow run id"
             ) from None
-    if document is None:
-        err.print(f"no trace {trace} in {settings.state.path}", style="red", highlight=False)
-        raise typer.Exit(1)
-    if as_json:
-        print_json(document)
-        return
-    links = [
-        (item.name, link)
-        for item in registry.build(settings)
-        if (link := item.link(document["trace_id"])) is not None
-    ]
-    printing.explain(out, document, links)
+        if document is None:
+            err.print(f"no trace {trace} in {settings.state.path}", style="red", highlight=False)
+            raise typer.Exit(1)
+        if as_json:
+            print_json(document)
+            return
+        destinations = registry.build(settings)
+        links.learn(destinations)
+        found = links.links(connection, settings, destinations, document["trace_id"])
+    page = dify_link(document, pages_address(settings.dify))
+    printing.explain(out, document, [*([("Dify", page)] if page else []), *found])

@@ -34,9 +34,18 @@ class BillSettings(Section):
     )
     region: str = Field("", description="bedrock, tencent, alibaba, volcengine: the cloud's region")
     resource: str = Field("", description="azure: resource id of the Azure OpenAI account")
+    login_url: str = Field("", description="azure: address of the login, in a national cloud")
     tenant: str = Field("", description="azure: Entra tenant; without one the managed identity is used")
     project: str = Field("", description="google: project id; volcengine: project name")
+    endpoints: dict[str, str] = Field(
+        default={},
+        description="volcengine: ids of endpoints and the models behind them, asked for one by one",
+    )
     credentials: Path | None = Field(None, description="google: file of a service account's key")
+    products: list[str] = Field(
+        default=[],
+        description="tencent, alibaba, file: parts of the names of products whose rows are of models",
+    )
     path: str = Field("", description="file: path or glob of exported files; .gz is read too")
     preset: str = Field("", description="file: what exported it, such as openai-usage")
     columns: dict[str, str | list[str]] = Field(

@@ -42,9 +42,3 @@ class StorageSettings(Section):
     s3: BucketSettings = BucketSettings()  # type: ignore[call-arg]
     timeout: Seconds = Field(10.0, description="time to wait for the store's answer")
     max_bytes: ByteSize = Field(16 * 2**20, description="a value larger than this stays cut")
-
-    @model_validator(mode="after")
-    def _one(self) -> StorageSettings:
-        if self.path is not None and self.s3.bucket:
-            raise ValueError("set path or s3, not both: Dify writes to one")
-        return self

@@ -155,6 +155,17 @@ class Homes(Protocol):
         """Asks the platform. May be called by any one thread, beside the one that delivers. Never raises."""
 
 
+@runtime_checkable
+class RunPages(Protocol):
+    """A destination whose page of a trace is that of its root's run, in a project that must be asked for."""
+
+    def learn_pages(self) -> None:
+        """Asks the platform where its pages are; without an answer there are none. Never raises."""
+
+    def run_page(self, trace_id: str, root_span_id: str, started_at: Micros) -> str | None:
+        """The page of a trace, by its root span and that span's start; None until it was learned."""
+
+
 def rendered(destination: Destination, trace: AssessedTrace, way: Way) -> list[bytes]:
     """The trace as it goes there this way; where nothing can be added to Dify's own trace, nothing goes that way."""
     if way is Way.OWN:

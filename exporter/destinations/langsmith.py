@@ -12,6 +12,7 @@ from typing import Any
 
 import orjson
 
+from exporter.clock import rfc3339
 from exporter.config import ContentSettings, DestinationSettings
 from exporter.destinations import langsmith_patch as patch
 from exporter.destinations import platform, projects
@@ -20,15 +21,17 @@ from exporter.destinations.base import Answer, Checked, Confirmation, Limits, Ou
 from exporter.destinations.http import Http, Reply, shown_address
 from exporter.destinations.langsmith_holdings import LangSmithHoldings
 from exporter.errors import Misconfigured, Unreachable
-from exporter.model import AssessedTrace
+from exporter.model import AssessedTrace, Micros
 from exporter.spans import otlp
 from exporter.spans.content import content
 from exporter.spans.langsmith import RUN_ID, LangSmithProjector
+from exporter.spans.langsmith_runs import uuid7
 
 CLOUD = "https://api.smith.langchain.com"
 _PATHS = ("/v1/traces", "/otel")
 _REQUESTS_PER_SECOND = 25.0  # the strictest documented class is 2000 a minute
 _SEEN_AFTER = 5.0
+_BRIEFLY_SECONDS = 5.0
 _ASKED_AT_ONCE = 100  # the most that /runs/query returns on one page
 
 
@@ -47,13 +50,15 @@ class LangSmith:
         self._api = platform.base_address(settings.endpoint or CLOUD, *_PATHS)
         self._project = project = projects.project(settings.project, resource)
         by_header = project.fixed if project.fixed is not None and project.fixed.isascii() else None
-        self._http = Http(_headers(settings, by_header), settings.timeout)
+        self._headers = _headers(settings, by_header)
+        self._http = Http(self._headers, settings.timeout)
         self._envelope = platform.envelope(resource)
         self._resource = dict(resource)
         self._projector = LangSmithProjector(
             content(content_settings), project.of if by_header is None else None
         )
         self._project_id: str | None = None
+        self._page: str | None = None
 
     def render(self, trace: AssessedTrace) -> list[bytes]:
         """The trace's spans in the LangSmith dialect, root first."""
@@ -128,8 +133,28 @@ class LangSmith:
         ]
 
     def link(self, trace_id: str) -> str | None:
-        """A run's page needs the organisation's id and the run id, which the trace id does not give: always None."""
+        """None: a run's page needs more than the trace id, see `run_page`."""
         return None
+
+    def learn_pages(self) -> None:
+        """See RunPages: project and workspace of a single project, as LangSmith's own SDK makes the address of a run; over a
+        connection of its own."""
+        if self._project.fixed is None:
+            return
+        try:
+            reply = Http(self._headers, _BRIEFLY_SECONDS).get(
+                f"{self._api}/sessions", {"name": self._project.fixed, "limit": "1"}
+            )
+            found = self._answer(reply)
+        except (_CannotAsk, Unreachable, Misconfigured):
+            return
+        if isinstance(found, list) and found and {"id", "tenant_id"} <= found[0].keys():
+            self._page = f"{pages_of(self._api)}/o/{found[0]['tenant_id']}/projects/p/{found[0]['id']}"
+
+    def run_page(self, trace_id: str, root_span_id: str, started_at: Micros) -> str | None:
+        """See RunPages."""
+        run = uuid7(started_at, trace_id, root_span_id)
+        return f"{self._page}/r/{run}?trace_id={run}&start_time={rfc3339(started_at)}" if self._page else None
 
     def _check_key(self) -> Checked:
         name = self._project.fixed
@@ -195,6 +220,14 @@ class LangSmith:
             return orjson.loads(reply.body)
         except orjson.JSONDecodeError as error:
             raise _CannotAsk("the answer to a read is not JSON") from error
+
+
+def pages_of(api: str) -> str:
+    """Where the pages of an API address are: its host without `api.`, or a server of one's own without `/api`."""
+    for ending in ("/api/v1", "/api"):
+        if api.endswith(ending):
+            return api.removesuffix(ending)
+    return api.replace("://api.", "://", 1).replace(".api.smith.", ".smith.", 1)
 
 
 class _CannotAsk(Exception):

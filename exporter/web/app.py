@@ -25,10 +25,12 @@ from exporter.errors import StateRefused
 from exporter.model import Micros
 from exporter.state.store import Store
 from exporter.web import metrics, pages, rendering
+from exporter.web.asked import NotUnderstood
 from exporter.web.guard import Guard
 from exporter.web.intake import intake_routes
+from exporter.web.language import ENGLISH, language_of
 from exporter.web.readiness import Readiness, unusable
-from exporter.web.site import Site
+from exporter.web.site import LinksOf, Site
 
 log = structlog.get_logger()
 
@@ -45,10 +47,12 @@ def build_app(
     clock: Callable[[], Micros] = our_clock.now,
     intake: IntakeSettings | None = None,
     arrived: Callable[[], None] | None = None,
+    links: LinksOf = lambda trace_id: (),
 ) -> ASGIApp:
     """The application over a state file. `destinations` are the configured names, shown before anything was sent;
-    `arrived` is called in some thread after vendor calls that were pushed here have been stored."""
-    site = Site(store, health, tuple(destinations), clock)
+    `arrived` is called in some thread after vendor calls that were pushed here have been stored; `links` tells where
+    else a trace can be looked at, without asking anyone."""
+    site = Site(store, health, tuple(destinations), clock, links)
     registry = metrics.build_registry(store, health, settings, destinations, clock)
     files = rendering.static_files()
     limiter = CapacityLimiter(_READERS)
@@ -58,9 +62,11 @@ def build_app(
 
     app = Starlette(
         routes=[
-            route("/", pages.traces),
+            route("/", pages.front),
+            route("/traces", pages.traces),
             route("/traces/{id}", pages.trace),
-            route("/status", pages.status),
+            route("/reconciliation", pages.reconcile),
+            route("/status", pages.health),
             route("/api/traces", pages.api_traces),
             route("/api/traces/{id}", pages.api_trace),
             route("/metrics", lambda _, request: _metrics(registry, request)),
@@ -71,13 +77,13 @@ def build_app(
         ],
         exception_handlers={
             HTTPException: _refused,
-            pages.NotUnderstood: _not_understood,
+            NotUnderstood: _not_understood,
             StateRefused: _state_refused,
             sqlite3.Error: _state_refused,
             Exception: _failed,
         },
     )
-    return Guard(app, settings.host)
+    return Guard(app, settings.host, settings.token.get_secret_value())
 
 
 def _in_thread(
@@ -124,40 +130,39 @@ def _is_for_programs(request: Request) -> bool:
     return request.url.path.startswith(("/api/", "/metrics", "/readyz", "/v1/"))
 
 
-def _told(request: Request, heading: str, text: str, status: int) -> Response:
+def _told(request: Request, heading: str, status: int, **values: object) -> Response:
+    """The words of `<heading>.text` under their heading."""
     if _is_for_programs(request):
+        text = ENGLISH(f"{heading}.text", **values)
         return Response(orjson.dumps({"error": text}), status, media_type="application/json")
-    return rendering.message(heading, text, status)
+    return rendering.message(request, heading, language_of(request)(f"{heading}.text", **values), status)
 
 
 def _refused(request: Request, error: Exception) -> Response:
     status = error.status_code if isinstance(error, HTTPException) else 400
     if status == 404:
-        return _told(request, "Nothing here", "This address leads nowhere.", 404)
+        return _told(request, "error.nowhere", 404)
     allowed = (error.headers or {}).get("Allow", "GET") if isinstance(error, HTTPException) else "GET"
-    answer = _told(request, "Not like this", f"This address takes only {allowed}.", status)
+    answer = _told(request, "error.method", status, allowed=allowed)
     answer.headers["Allow"] = allowed
     return answer
 
 
 def _not_understood(request: Request, error: Exception) -> Response:
-    return _told(request, "Not understood", str(error), 400)
+    assert isinstance(error, NotUnderstood)
+    if _is_for_programs(request):
+        body = {"error": pages.words_of(error)}
+        return Response(orjson.dumps(body), 400, media_type="application/json")
+    return rendering.message(request, "error.asked", pages.words_of(error, language_of(request)), 400)
 
 
 def _state_refused(request: Request, error: Exception) -> Response:
     log.error("state_not_read", error=str(error))
     if isinstance(error, StateRefused):
-        return _told(request, "The state file cannot be used", f"{error}. Try: {error.hint}", 503)
-    return _told(
-        request,
-        "The state file cannot be read",
-        "Check the disk and the file's rights; the log says more.",
-        503,
-    )
+        return _told(request, "error.state", 503, problem=error, hint=error.hint)
+    return _told(request, "error.unreadable", 503)
 
 
 def _failed(request: Request, error: Exception) -> Response:
     """The server logs the error itself; the reader gets no inner words."""
-    return _told(
-        request, "Something went wrong", "This is an error of dify-exporter; its log says more.", 500
-    )
+    return _told(request, "error.ours", 500)

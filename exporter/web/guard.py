@@ -1,11 +1,15 @@
 """What every answer carries, and which requests are answered at all.
 
-Pages load nothing from elsewhere (the policy forbids it), and a server on a loopback address answers only to loopback
-names: a foreign web page that points its own name at 127.0.0.1 (DNS rebinding) is refused.
+Pages load nothing from elsewhere (the policy forbids it). A server on a loopback address answers only to loopback names:
+a foreign web page that points its own name at 127.0.0.1 (DNS rebinding) is refused. On any other address the pages and
+their JSON are shown only to who gives `web.token`; health, metrics and pushed evidence have rules of their own.
 """
 
 from __future__ import annotations
 
+import base64
+import binascii
+import hmac
 import ipaddress
 
 from starlette.datastructures import Headers, MutableHeaders
@@ -29,6 +33,14 @@ _REFUSED = (
     "To reach it under another name, set web.host to the address that it shall listen on.\n"
 )
 
+_NO_TOKEN = (
+    "This server can be reached from elsewhere (web.host), so its pages are shown only with a token.\n"
+    "Set web.token (DIFY_EXPORTER_WEB_TOKEN), and give it as the password; any user name will do.\n"
+)
+_TOKEN_WANTED = "These pages want a token: give web.token as the password, with any user name.\n"
+_OPEN = ("/healthz", "/readyz", "/metrics", "/v1/")
+"""For probes, for Prometheus, and for senders of evidence, who have a token of their own."""
+
 
 def is_loopback(host: str) -> bool:
     """True for localhost and the loopback addresses."""
@@ -50,12 +62,13 @@ def host_name(header: str) -> str:
 class Guard:
     """ASGI middleware around the whole application."""
 
-    def __init__(self, app: ASGIApp, listens_on: str) -> None:
+    def __init__(self, app: ASGIApp, listens_on: str, token: str = "") -> None:
         self._app = app
         self._loopback_only = is_loopback(listens_on)
+        self._token = token
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Refuse foreign names, else pass on and add the headers."""
+        """Refuse foreign names and unknown readers, else pass on; and add the headers."""
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
@@ -68,10 +81,33 @@ class Guard:
                 headers.setdefault("Cache-Control", "no-cache")
             await send(message)
 
-        app = self._app if self._is_for_us(Headers(scope=scope)) else PlainTextResponse(_REFUSED, 421)
+        app = self._refusal(Headers(scope=scope), scope["path"]) or self._app
         await app(scope, receive, send_with_headers)
 
-    def _is_for_us(self, headers: Headers) -> bool:
-        """A request without a Host header (an HTTP/1.0 probe) does not come from a browser."""
+    def _refusal(self, headers: Headers, path: str) -> PlainTextResponse | None:
+        """The answer to a request that is not let in. One without a Host header (an HTTP/1.0 probe) does not come from a
+        browser."""
         host = headers.get("host")
-        return not self._loopback_only or not host or is_loopback(host_name(host))
+        if self._loopback_only and host and not is_loopback(host_name(host)):
+            return PlainTextResponse(_REFUSED, 421)
+        if path.startswith(_OPEN):
+            return None
+        if not self._token:
+            return None if self._loopback_only else PlainTextResponse(_NO_TOKEN, 403)
+        if hmac.compare_digest(_given_token(headers).encode(), self._token.encode()):
+            return None
+        wanted = {"WWW-Authenticate": 'Basic realm="dify-exporter", charset="UTF-8"'}
+        return PlainTextResponse(_TOKEN_WANTED, 401, headers=wanted)
+
+
+def _given_token(headers: Headers) -> str:
+    """What stands in the Authorization header, as a bearer token or as the password a browser asks for (RFC 7617)."""
+    scheme, _, credentials = headers.get("authorization", "").strip().partition(" ")
+    if scheme.lower() == "bearer":
+        return credentials.strip()
+    if scheme.lower() != "basic":
+        return ""
+    try:
+        return base64.b64decode(credentials, validate=True).decode("utf-8").partition(":")[2]
+    except (binascii.Error, UnicodeDecodeError):
+        return ""

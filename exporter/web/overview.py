@@ -1,14 +1,16 @@
-"""Traces of the ledger as rows of the first page, and what the rows add up to. Pure: documents in, views out."""
+"""Traces of the ledger as rows of a list, and what the rows add up to. Pure: documents in, views out."""
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from exporter.model import Verdict
+from exporter.web.language import ENGLISH, Language
 from exporter.web.readings import independent
-from exporter.web.words import VERDICTS, duration, moment_of, number, plural, signed, timestamp, title
+from exporter.web.words import duration, moment_of, number, signed, timestamp
 
 Document = dict[str, Any]
 _PARTS = ("input", "output")
@@ -84,7 +86,7 @@ class Summary:
     causes: tuple[Cause, ...]
 
 
-def trace_row(document: Document) -> TraceRow:
+def trace_row(document: Document, say: Language = ENGLISH) -> TraceRow:
     """The row of one trace document."""
     calls = document["calls"]
     started_at, ended_at = moment_of(document["started_at"]), moment_of(document["ended_at"])
@@ -104,41 +106,43 @@ def trace_row(document: Document) -> TraceRow:
         is_debug=document["debug"],
         is_sent=document["exported"],
         calls=len(calls),
-        dify=_sum([call["readings"]["dify"] for call in calls]),
-        local=_sum([call["readings"]["local"] for call in calls]),
-        vendor=_sum([independent(call) for call in calls]),
+        dify=_sum([call["readings"]["dify"] for call in calls], say),
+        local=_sum([call["readings"]["local"] for call in calls], say),
+        vendor=_sum([independent(call) for call in calls], say),
         difference=_signed(difference),
         is_equal=difference is not None and not any(difference),
-        causes=tuple(dict.fromkeys(title(finding["code"]) for finding in findings)),
+        causes=tuple(dict.fromkeys(say.title(finding["code"]) for finding in findings)),
     )
 
 
-def summary(documents: Sequence[Document]) -> Summary:
+def summary(documents: Sequence[Document], say: Language) -> Summary:
     """What these traces add up to."""
     calls = [call for document in documents for call in document["calls"]]
     difference = _difference(calls)
     both = sum(call["unexplained"] is not None for call in calls)
     return Summary(
-        traces=plural(len(documents), "trace"),
-        calls=plural(len(calls), "model call"),
-        shares=_shares(calls),
-        compared=plural(both, "call"),
+        traces=say.count("trace", len(documents)),
+        calls=say.count("model_call", len(calls)),
+        shares=shares(Counter(call["verdict"] for call in calls)),
+        compared=say.count("call", both),
         difference=_signed(difference),
         is_equal=difference is not None and not any(difference),
-        causes=_causes(calls),
+        causes=_causes(calls, say),
     )
 
 
-def _sum(readings: Sequence[Document | None]) -> Pair | None:
+def _sum(readings: Sequence[Document | None], say: Language) -> Pair | None:
     """Known parts summed. Where a total alone is known it is named apart, never added to a part."""
     present = [reading for reading in readings if reading is not None]
     known = [reading for reading in present if any(reading[part] is not None for part in _PARTS)]
     totals = _total(reading.get("total") for reading in present if reading not in known)
-    notes = [] if len(known) == len(readings) else [f"{len(known)} of {plural(len(readings), 'call')}"]
+    notes = []
+    if len(known) < len(readings):
+        notes.append(say("of.calls", known=len(known), calls=say.count("call", len(readings))))
     if not known:
         return None if totals is None else Pair("", "", total=number(totals))
     if totals is not None:
-        notes.append(f"{number(totals)} more in total")
+        notes.append(say("more.in.total", n=number(totals)))
     given, answered = (_total(reading[part] for reading in known) for part in _PARTS)
     return Pair(number(given), number(answered), ", ".join(notes) or None)
 
@@ -165,18 +169,19 @@ def _signed(difference: tuple[int, int] | None) -> Pair | None:
     return None if difference is None else Pair(signed(difference[0]), signed(difference[1]))
 
 
-def _shares(calls: Sequence[Document]) -> tuple[Share, ...]:
-    counted = Counter(call["verdict"] for call in calls)
-    shares, start = [], 0.0
-    for verdict in VERDICTS:
-        if counted[verdict]:
-            width = 100 * counted[verdict] / len(calls)
-            shares.append(Share(verdict, counted[verdict], round(start, 3), round(width, 3)))
+def shares(counted: Mapping[str, int]) -> tuple[Share, ...]:
+    """Calls by verdict as stretches of a bar, in the order of the verdicts."""
+    whole = sum(counted.values())
+    found, start = [], 0.0
+    for verdict in Verdict:
+        if calls := counted.get(verdict.value, 0):
+            width = 100 * calls / whole
+            found.append(Share(verdict.value, calls, round(start, 3), round(width, 3)))
             start += width
-    return tuple(shares)
+    return tuple(found)
 
 
-def _causes(calls: Sequence[Document]) -> tuple[Cause, ...]:
+def _causes(calls: Sequence[Document], say: Language) -> tuple[Cause, ...]:
     """The finding codes that move the most tokens, at most four."""
     sums: dict[str, Counter[str]] = {}
     for call in calls:
@@ -188,5 +193,5 @@ def _causes(calls: Sequence[Document]) -> tuple[Cause, ...]:
         ((code, s) for code, s in sums.items() if s["moved"]), key=lambda item: (-item[1]["moved"], item[0])
     )
     return tuple(
-        Cause(title(code), s["calls"], signed(s["input"]), signed(s["output"])) for code, s in largest[:4]
+        Cause(say.title(code), s["calls"], signed(s["input"]), signed(s["output"])) for code, s in largest[:4]
     )

@@ -2,97 +2,126 @@
 
 from __future__ import annotations
 
+import sqlite3
 from dataclasses import dataclass
-from urllib.parse import urlencode
 
 import orjson
 from starlette.requests import Request
-from starlette.responses import Response
+from starlette.responses import RedirectResponse, Response
 
-from exporter.model import Verdict
-from exporter.state import ledger, totals
-from exporter.web import listing, overview, rendering, standing, tree
-from exporter.web.listing import Document, Found, Place, Wanted
+from exporter.state import browse, ledger
+from exporter.state.browse import Order
+from exporter.web import home, overview, reconciliation, rendering, standing, tree
+from exporter.web.asked import Filter, NotUnderstood, days_of, filter_of, wanted
+from exporter.web.language import ENGLISH, Language, Links, language_of
 from exporter.web.site import Site
+from exporter.web.words import ago
 
 ROWS = 100
-_MOST_ROWS = 500
 _JSON = "application/json"
-
-
-class NotUnderstood(ValueError):
-    """The address asks for something that cannot be meant; the text says what is expected."""
+_OF_A_LIST = ("app", "verdict", "before")
+Document = ledger.Document
 
 
 @dataclass(frozen=True, slots=True)
-class _Filter:
-    """The filter as the page shows it: the choices, and links that keep the rest of the filter."""
+class Choices:
+    """What the filter offers: apps and models as (value, name)."""
 
-    app: str
-    verdict: str
-    apps: tuple[str, ...]
+    apps: tuple[tuple[str, str], ...]
+    models: tuple[tuple[str, str], ...]
 
-    def link(self, **changed: str) -> str:
-        """Address of this page with another filter."""
-        kept = {
-            name: value
-            for name, value in {"app": self.app, "verdict": self.verdict, **changed}.items()
-            if value
-        }
-        return f"/?{urlencode(kept)}" if kept else "/"
+
+def front(site: Site, request: Request) -> Response:
+    """`/`: the overview. The list of traces once stood here; its addresses go on to where it stands now."""
+    if any(request.query_params.get(name) for name in _OF_A_LIST):
+        return RedirectResponse(f"/traces?{request.url.query}", 307)
+    say = language_of(request)
+    period = home.PERIODS.get(request.query_params.get("period") or "day")
+    if period is None:
+        raise NotUnderstood("error.period", names=", ".join(home.PERIODS))
+    readiness = site.readiness()
+    with site.store.read() as connection:
+        shown = home.home(connection, period, site.clock(), say)
+    return rendering.page(
+        request,
+        readiness,
+        "overview.html",
+        home=shown,
+        period=period.name,
+        periods=tuple(home.PERIODS),
+        read=ago(readiness.read_at, site.clock(), say),
+        behind=standing.behind(readiness.lag_seconds, say),
+    )
 
 
 def traces(site: Site, request: Request) -> Response:
-    """`/`: the newest traces."""
-    wanted = _wanted(request, ROWS)
+    """`/traces`: the list, filtered and sorted."""
+    say, links = language_of(request), Links.of(request)
+    chosen = filter_of(request.query_params)
     with site.store.read() as connection:
-        found = listing.find(connection, wanted)
-        apps = {total.app for total in totals.all_totals(connection) if total.metric == "calls"}
-    chosen = _Filter(
-        wanted.app or "", wanted.verdict or "", tuple(sorted(apps | _apps(found), key=str.casefold))
-    )
+        found, documents = _found(connection, request, chosen)
+        choices = _choices(connection, chosen)
+    further = links.to("/traces", **chosen.values(), before=found.further) if found.further else None
     return rendering.page(
         request,
         site.readiness(),
         "traces.html",
-        rows=[overview.trace_row(document) for document in found.traces],
-        summary=overview.summary(found.traces),
+        rows=[overview.trace_row(document, say) for document in documents],
+        summary=overview.summary(documents, say),
         filter=chosen,
-        older=chosen.link(before=str(found.older)) if found.older else None,
-        looked_at=found.looked_at,
-        is_first_page=wanted.after is None,
+        choices=choices,
+        further=further,
+        found=found,
+        by_gap=chosen.order is Order.GAP,
+        is_first_page=not request.query_params.get("before"),
     )
 
 
 def trace(site: Site, request: Request) -> Response:
     """`/traces/{id}`: one trace as a tree."""
+    say = language_of(request)
     document = _found_trace(site, request)
     if document is None:
-        return rendering.message(
-            "No such trace", "The ledger holds no trace, message or run with this id.", 404
-        )
+        return rendering.message(request, "error.trace", say("error.trace.text"), 404)
     return rendering.page(
         request,
         site.readiness(),
         "trace.html",
-        trace=tree.trace_view(document),
-        totals=overview.trace_row(document),
+        trace=tree.trace_view(document, say),
+        totals=overview.trace_row(document, say),
+        elsewhere=site.links(document["trace_id"]),
     )
 
 
-def status(site: Site, request: Request) -> Response:
+def reconcile(site: Site, request: Request) -> Response:
+    """`/reconciliation`: from Dify's number to the vendor's, day by day."""
+    say, asked = language_of(request), request.query_params
+    app, model = asked.get("app", ""), asked.get("model", "")
+    days = days_of(asked)
+    with site.store.read() as connection:
+        span = reconciliation.chosen_days(days, browse.newest_at(connection), site.clock())
+        shown = reconciliation.reconciliation(connection, span, app, model, say)
+        choices = _choices(connection, Filter(app, model, "", Order.NEWEST, days))
+    return rendering.page(
+        request, site.readiness(), "reconciliation.html", shown=shown, app=app, model=model, choices=choices
+    )
+
+
+def health(site: Site, request: Request) -> Response:
     """`/status`: what works and what does not."""
     readiness = site.readiness()
     with site.store.read() as connection:
-        shown = standing.standing(connection, readiness, site.destinations, site.clock())
+        shown = standing.standing(
+            connection, readiness, site.destinations, site.clock(), language_of(request)
+        )
     return rendering.page(request, readiness, "status.html", standing=shown)
 
 
 def api_traces(site: Site, request: Request) -> Response:
     """`/api/traces`: the documents of the list; `older` is the value of `before` that goes on."""
     with site.store.read() as connection:
-        found = listing.find(connection, _wanted(request, ROWS))
-    body = {"traces": found.traces, "older": str(found.older) if found.older else None}
+        found, documents = _found(connection, request, filter_of(request.query_params))
+    body = {"traces": documents, "older": str(found.further) if found.further else None}
     return rendering.answer(request, orjson.dumps(body), _JSON)
 
 
@@ -104,30 +133,36 @@ def api_trace(site: Site, request: Request) -> Response:
     return rendering.answer(request, orjson.dumps(document), _JSON)
 
 
+def _found(
+    connection: sqlite3.Connection, request: Request, chosen: Filter
+) -> tuple[browse.Found, list[Document]]:
+    found = browse.find(connection, wanted(connection, request.query_params, chosen, ROWS))
+    documents = (ledger.trace(connection, trace_id) for trace_id in found.trace_ids)
+    return found, [document for document in documents if document is not None]
+
+
+def _choices(connection: sqlite3.Connection, chosen: Filter) -> Choices:
+    """Apps of one name are told apart by their ids; what is chosen is offered, though nothing may be known of it."""
+    names = browse.apps(connection)
+    count = {name: list(names.values()).count(name) for name in set(names.values())}
+    apps = {
+        name if count[name] == 1 else app_id: name if count[name] == 1 else f"{name} ({app_id[:8]})"
+        for app_id, name in names.items()
+    }
+    if chosen.app and chosen.app not in apps:
+        apps[chosen.app] = names.get(chosen.app, chosen.app)
+    models = dict.fromkeys(browse.models(connection) + ([chosen.model] if chosen.model else []))
+    return Choices(tuple(apps.items()), tuple((name, name) for name in models))
+
+
 def _found_trace(site: Site, request: Request) -> Document | None:
     with site.store.read() as connection:
         try:
             return ledger.trace(connection, request.path_params["id"])
         except ValueError:
-            raise NotUnderstood(
-                "A trace is named by 32 hexadecimal digits, or by a message's or run's id."
-            ) from None
+            raise NotUnderstood("error.id") from None
 
 
-def _wanted(request: Request, rows: int) -> Wanted:
-    asked = request.query_params
-    verdict = asked.get("verdict") or None
-    if verdict is not None and verdict not in list(Verdict):
-        raise NotUnderstood(f"A verdict is one of {', '.join(Verdict)}.")
-    try:
-        limit = int(asked.get("limit", rows))
-        after = Place.parse(asked["before"]) if asked.get("before") else None
-    except ValueError:
-        raise NotUnderstood("`limit` is a number, and `before` is copied from an earlier answer.") from None
-    if not 1 <= limit <= _MOST_ROWS:
-        raise NotUnderstood(f"`limit` lies between 1 and {_MOST_ROWS}.")
-    return Wanted(limit, asked.get("app") or None, verdict, after)
-
-
-def _apps(found: Found) -> set[str]:
-    return {str(document["app_name"]) for document in found.traces}
+def words_of(error: NotUnderstood, say: Language = ENGLISH) -> str:
+    """What is wrong with an address, in words."""
+    return say(error.key, **error.values)

@@ -8,15 +8,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from exporter.web.words import ACCURACIES, DIFY_KINDS, UNKNOWN, compared, number, plural, signed, title
+from exporter.web.language import ENGLISH, Language
+from exporter.web.words import UNKNOWN, number, signed
 
 Document = dict[str, Any]
 SOURCES = ("dify", "local", "vendor")
-_PARTS = (
-    ("cache_read", "read from cache"),
-    ("cache_write", "written to cache"),
-    ("reasoning", "of reasoning"),
-)
+_PARTS = ("cache_read", "cache_write", "reasoning")
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,12 +45,14 @@ class AttemptView:
 
 @dataclass(frozen=True, slots=True)
 class FindingView:
-    """One named cause, in words."""
+    """One named cause, in words. `evidence` is as it stands in the ledger, in English; where the page is not in English,
+    `means` says in its language what the cause is."""
 
     title: str
     code: str
     amount: str | None
     confidence: str
+    means: str | None
     evidence: str
     advice: str
 
@@ -79,33 +78,35 @@ class CallView:
         return self.verdict in ("explained", "unexplained") or bool(self.findings)
 
 
-def call_view(document: Document) -> CallView:
+def call_view(document: Document, say: Language) -> CallView:
     """The view of one call document."""
     readings = document["readings"]
     return CallView(
         call_id=document["call_id"],
         kind=document["kind"],
-        model=document["model"] or "unknown model",
-        provider=document["provider"] or "unknown provider",
+        model=document["model"] or say("unknown.model"),
+        provider=document["provider"] or say("unknown.provider"),
         verdict=document["verdict"],
-        readings=(_dify(readings), _local(readings), _vendor(readings["vendor"])),
-        difference=_difference(readings["dify"], independent(document)),
-        rest=_rest(document["unexplained"]),
-        findings=tuple(finding_view(finding) for finding in document["findings"]),
-        attempts=_attempts(readings["vendor"]),
+        readings=(_dify(readings, say), _local(readings, say), _vendor(readings["vendor"], say)),
+        difference=_difference(readings["dify"], independent(document), say),
+        rest=_rest(document["unexplained"], say),
+        findings=tuple(finding_view(finding, say) for finding in document["findings"]),
+        attempts=_attempts(readings["vendor"], say),
     )
 
 
-def finding_view(finding: Document) -> FindingView:
+def finding_view(finding: Document, say: Language) -> FindingView:
     """The view of one finding; amounts are vendor − dify."""
-    amount = f"{signed(finding['input'])} input, {signed(finding['output'])} output"
+    amount = say("amounts", input=signed(finding["input"]), output=signed(finding["output"]))
+    known = None if say is ENGLISH else say.findings.get(finding["code"])
     return FindingView(
-        title(finding["code"]),
+        say.title(finding["code"]),
         finding["code"],
         amount if finding["input"] or finding["output"] else None,
-        finding["confidence"],
+        say.maybe(f"confidence.{finding['confidence']}", finding["confidence"]),
+        known.means if known else None,
         finding["evidence"],
-        finding["advice"],
+        known.advice if known else finding["advice"],
     )
 
 
@@ -119,65 +120,61 @@ def _absent(source: str, why: str) -> ReadingView:
     return ReadingView(source, UNKNOWN, UNKNOWN, None, is_known=False, origin=why)
 
 
-def _dify(readings: Document) -> ReadingView:
+def _dify(readings: Document, say: Language) -> ReadingView:
     reading, vendor = readings["dify"], readings["vendor"]
     if reading is None:
-        return _absent("dify", "Dify recorded no tokens for this call")
+        return _absent("dify", say("dify.absent"))
     reference = vendor if vendor is not None and vendor["independent"] else None
     only_total = reading["total"] if reading["input"] is None or reading["output"] is None else None
+    kind = reading["kind"]
     return ReadingView(
         "dify",
         number(reading["input"]),
         number(reading["output"]),
         None if only_total is None else number(only_total),
         is_known=True,
-        tag=None if reading["kind"] == "vendor_passed" else reading["kind"].replace("_", " "),
+        tag=None if kind == "vendor_passed" else say.maybe(f"kind.{kind}.tag", kind),
         input_mark=_mark(reading, reference, "input"),
         output_mark=_mark(reading, reference, "output"),
         lines=(
-            DIFY_KINDS.get(reading["kind"], reading["kind"]),
-            *_compared(reading, reference, "the vendor"),
-            *_parts(reading),
+            say.maybe(f"kind.{kind}", kind),
+            *_compared(reading, reference, say("whose.vendor"), say),
+            *_parts(reading, say),
         ),
-        origin=reading["provenance"],
+        origin=say("from", origin=reading["provenance"]),
     )
 
 
-def _local(readings: Document) -> ReadingView:
+def _local(readings: Document, say: Language) -> ReadingView:
     reading, vendor = readings["local"], readings["vendor"]
     if reading is None:
-        return _absent("local", "no tokenizer could count this call")
+        return _absent("local", say("local.absent"))
     is_own = vendor is not None and vendor["independent"]
-    reference, whose = (vendor, "the vendor") if is_own else (readings["dify"], "Dify")
-    error = reading["error_pct"]
+    reference, whose = (vendor, say("whose.vendor")) if is_own else (readings["dify"], say("whose.dify"))
+    accuracy, error = reading["accuracy"], reading["error_pct"]
+    stated = say("stated.error", percent=f"{error:g}") if error else ""
     return ReadingView(
         "local",
         number(reading["input"]),
         number(reading["output"]),
         None,
         is_known=True,
-        tag=None if reading["accuracy"] == "exact" else reading["accuracy"].replace("_", " "),
+        tag=None if accuracy == "exact" else say.maybe(f"accuracy.{accuracy}.tag", accuracy),
         input_mark=_mark(reading, reference, "input", error),
         output_mark=_mark(reading, reference, "output", error),
         lines=(
-            ACCURACIES.get(reading["accuracy"], reading["accuracy"])
-            + (f"; stated error of the input ±{error:g}%" if error else ""),
-            *_compared(reading, reference, whose),
-            *_parts(reading),
+            say.maybe(f"accuracy.{accuracy}", accuracy) + stated,
+            *_compared(reading, reference, whose, say),
+            *_parts(reading, say),
             *([reading["note"]] if reading["note"] else []),
         ),
-        origin=f"tokenizer {reading['tokenizer']}",
+        origin=say("from", origin=say("tokenizer", name=reading["tokenizer"])),
     )
 
 
-def _vendor(reading: Document | None) -> ReadingView:
+def _vendor(reading: Document | None, say: Language) -> ReadingView:
     if reading is None:
-        return _absent("vendor", "no vendor number is known for this call")
-    origin = reading["provenance"]
-    if not reading["independent"]:
-        matched = "Dify's own record again, because the plugin passes the vendor's number on; no second proof"
-    else:
-        matched = f"matched by {reading['match'].replace('_', ' ').replace('+', ' and ')}, confidence {reading['confidence']:.0%}"
+        return _absent("vendor", say("vendor.absent"))
     attempts = len(reading["attempts"])
     return ReadingView(
         "vendor",
@@ -185,30 +182,47 @@ def _vendor(reading: Document | None) -> ReadingView:
         number(reading["output"]),
         None,
         is_known=True,
-        tag=None if reading["independent"] else "relayed",
+        tag=None if reading["independent"] else say("relayed"),
         lines=(
-            matched,
-            *([f"sum of {plural(attempts, 'attempt')}"] if attempts > 1 else []),
-            *_parts(reading),
+            _matched(reading, say),
+            *([say("sum.attempts", attempts=say.count("attempt", attempts))] if attempts > 1 else []),
+            *_parts(reading, say),
         ),
-        origin=origin,
+        origin=say("from", origin=reading["provenance"]),
     )
 
 
-def _parts(reading: Document) -> list[str]:
-    parts = [f"includes {number(reading[part])} {words}" for part, words in _PARTS if reading[part]]
-    return [*parts, f"cost {reading['cost']} {reading['currency']}"] if reading["cost"] is not None else parts
+def _matched(reading: Document, say: Language) -> str:
+    if not reading["independent"]:
+        return say("relayed.means")
+    signs = [say.maybe(f"match.{sign}", sign.replace("_", " ")) for sign in reading["match"].split("+")]
+    return say("matched", by=say("and").join(signs), percent=f"{reading['confidence']:.0%}")
 
 
-def _compared(reading: Document, reference: Document | None, whose: str) -> list[str]:
+def _parts(reading: Document, say: Language) -> list[str]:
+    parts = [say(f"part.{part}", n=number(reading[part])) for part in _PARTS if reading[part]]
+    if reading["cost"] is not None:
+        parts.append(say("costs", amount=reading["cost"], currency=reading["currency"]))
+    return parts
+
+
+def _compared(reading: Document, reference: Document | None, whose: str, say: Language) -> list[str]:
     if reference is None:
         return []
     known = [
         part for part in ("input", "output") if reading[part] is not None and reference[part] is not None
     ]
     if len(known) == 2 and all(reading[part] == reference[part] for part in known):
-        return [f"equal to {whose}'s"]
-    return [compared(reading[part], reference[part], part, whose) for part in known]
+        return [say("equal.to", whose=whose)]
+    return [_against(reading[part], reference[part], part, whose, say) for part in known]
+
+
+def _against(value: int, reference: int, part: str, whose: str, say: Language) -> str:
+    """`12 fewer input than the vendor`, or `input equal to the vendor's`."""
+    if value == reference:
+        return say("part.equal", part=say(part), whose=whose)
+    more = "part.more" if value > reference else "part.fewer"
+    return say(more, n=number(abs(value - reference)), part=say(part), whose=whose)
 
 
 def _mark(reading: Document, reference: Document | None, part: str, error_pct: float | None = None) -> str:
@@ -221,32 +235,36 @@ def _mark(reading: Document, reference: Document | None, part: str, error_pct: f
     return "near" if error_pct and apart <= reference[part] * error_pct / 100 else "differs"
 
 
-def _difference(dify: Document | None, vendor: Document | None) -> str | None:
+def _difference(dify: Document | None, vendor: Document | None, say: Language) -> str | None:
     if dify is None or vendor is None:
         return None
     parts = [
-        f"{signed(vendor[part] - dify[part])} {part}"
+        f"{signed(vendor[part] - dify[part])} {say(part)}"
         for part in ("input", "output")
         if vendor[part] is not None and dify[part] is not None
     ]
     return ", ".join(parts) or None
 
 
-def _rest(unexplained: Document | None) -> str | None:
+def _rest(unexplained: Document | None, say: Language) -> str | None:
     if unexplained is None:
         return None
     if not unexplained["input"] and not unexplained["output"]:
-        return "nothing remains unexplained"
-    within = "within tolerance" if unexplained["within_tolerance"] else "beyond tolerance"
-    return f"{signed(unexplained['input'])} input, {signed(unexplained['output'])} output remain unexplained, {within}"
+        return say("rest.none")
+    return say(
+        "rest",
+        input=signed(unexplained["input"]),
+        output=signed(unexplained["output"]),
+        within=say("within" if unexplained["within_tolerance"] else "beyond"),
+    )
 
 
-def _attempts(vendor: Document | None) -> tuple[AttemptView, ...]:
+def _attempts(vendor: Document | None, say: Language) -> tuple[AttemptView, ...]:
     return tuple(
         AttemptView(
             attempt["id"],
             attempt["source"],
-            attempt["status"],
+            say.maybe(f"status.{attempt['status']}", attempt["status"]),
             number(attempt["input"]),
             number(attempt["output"]),
         )

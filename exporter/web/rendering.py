@@ -1,6 +1,6 @@
 """How answers are made: templates with autoescape on, an ETag on everything.
 
-An answer that is the same as the one the browser has is a 304, so a page may ask again every two seconds.
+An answer that is the same as the one the browser has is a 304, so a page may ask again every few seconds.
 """
 
 from __future__ import annotations
@@ -16,7 +16,8 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from exporter import __version__
-from exporter.web import words
+from exporter.model import Verdict
+from exporter.web.language import LANGUAGES, Links, language_of, same_page_in
 from exporter.web.readiness import Readiness
 
 _HERE = Path(__file__).parent
@@ -32,7 +33,7 @@ def _environment() -> Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.globals.update(version=__version__, verdicts=words.VERDICTS)
+    environment.globals.update(version=__version__, verdicts=[verdict.value for verdict in Verdict])
     environment.filters.update(prose=_prose)
     return environment
 
@@ -47,14 +48,31 @@ _templates = _environment()
 
 def page(request: Request, readiness: Readiness, template: str, **values: Any) -> Response:
     """A whole page; whether the exporter is ready is said in the head of each."""
-    text = _templates.get_template(template).render(readiness=readiness, here=request.url.path, **values)
-    return answer(request, text.encode(), "text/html; charset=utf-8")
+    text = _rendered(request, template, readiness=readiness, **values)
+    return _in_language(request, answer(request, text.encode(), "text/html; charset=utf-8"))
 
 
-def message(heading: str, text: str, status: int) -> Response:
-    """A plain page for what went wrong; needs nothing that could fail again."""
-    body = _templates.get_template("message.html").render(readiness=None, here="", heading=heading, text=text)
-    return Response(body, status, media_type="text/html")
+def message(request: Request, heading: str, text: str, status: int) -> Response:
+    """A plain page for what went wrong; needs nothing that could fail again, and repeats nothing of the address.
+    `heading` is a key, `text` are words."""
+    heading = language_of(request)(heading)
+    body = _rendered(request, "message.html", readiness=None, heading=heading, text=text, others=())
+    return _in_language(request, Response(body, status, media_type="text/html"))
+
+
+def _rendered(request: Request, template: str, **values: Any) -> str:
+    say, links = language_of(request), Links.of(request)
+    others = [
+        (language, same_page_in(request, language)) for language in LANGUAGES.values() if language != say
+    ]
+    frame = {"say": say, "to": links.to, "lang": links.chosen, "others": others, "here": request.url.path}
+    return _templates.get_template(template).render(frame | values)
+
+
+def _in_language(request: Request, response: Response) -> Response:
+    response.headers["Content-Language"] = language_of(request).tag
+    response.headers["Vary"] = "Accept-Language"
+    return response
 
 
 def answer(request: Request, body: bytes, media_type: str) -> Response:

@@ -12,6 +12,7 @@ from exporter.problems import is_silent
 from exporter.state import evidence, health, outbox, records, standings
 from exporter.state.health import Delivery, Job
 from exporter.state.outbox import Backlog
+from exporter.web.language import Language
 from exporter.web.readiness import Readiness
 from exporter.web.words import age, ago, number, size
 
@@ -102,7 +103,11 @@ class Standing:
 
 
 def standing(
-    connection: sqlite3.Connection, readiness: Readiness, destinations: Sequence[str], now: Micros
+    connection: sqlite3.Connection,
+    readiness: Readiness,
+    destinations: Sequence[str],
+    now: Micros,
+    say: Language,
 ) -> Standing:
     """Gather the page's facts; lists of refused things end after a hundred."""
     deliveries, backlogs = health.deliveries(connection), outbox.backlogs(connection)
@@ -111,16 +116,18 @@ def standing(
     aside = records.set_aside(connection)[:_SHOWN] if states.get("set_aside") else []
     return Standing(
         source=tuple(health.facts(connection, "source.").items()),
-        read=ago(readiness.read_at, now),
-        behind=_behind(readiness.lag_seconds),
-        states=tuple((state.replace("_", " "), number(count)) for state, count in sorted(states.items())),
+        read=ago(readiness.read_at, now, say),
+        behind=behind(readiness.lag_seconds, say),
+        states=tuple(
+            (say.maybe(f"record.{state}", state), number(count)) for state, count in sorted(states.items())
+        ),
         destinations=tuple(
-            _destination(name, deliveries.get(name), backlogs.get(name), now) for name in names
+            _destination(name, deliveries.get(name), backlogs.get(name), now, say) for name in names
         ),
         dead=tuple(DeadLetter(*row) for row in outbox.dead(connection, _SHOWN)),
         set_aside=tuple(SetAside(ref.kind.value, ref.id, reason) for ref, reason in aside),
         evidence=_evidence(connection, now),
-        jobs=tuple(_job(job, now) for _, job in sorted(health.jobs(connection).items())),
+        jobs=tuple(_job(job, now, say) for _, job in sorted(health.jobs(connection).items())),
     )
 
 
@@ -139,14 +146,15 @@ def _evidence(connection: sqlite3.Connection, now: Micros) -> tuple[EvidenceView
     )
 
 
-def _behind(lag_seconds: float | None) -> str:
+def behind(lag_seconds: float | None, say: Language) -> str:
+    """How far behind the reading of Dify is."""
     if lag_seconds is None:
-        return "not known"
-    return age(round(lag_seconds * 1_000_000)) if lag_seconds else "nothing"
+        return say("not.known")
+    return age(round(lag_seconds * 1_000_000)) if lag_seconds else say("nothing")
 
 
 def _destination(
-    name: str, delivery: Delivery | None, backlog: Backlog | None, now: Micros
+    name: str, delivery: Delivery | None, backlog: Backlog | None, now: Micros, say: Language
 ) -> DestinationView:
     waits = backlog or Backlog(0, 0, 0, 0, 0, 0, None)
     state, reason = _state(delivery)
@@ -159,12 +167,12 @@ def _destination(
         confirmed=number(delivery.confirmed if delivery else 0),
         resent=number(delivery.resent if delivery else 0),
         waiting=number(waits.ready + waits.in_doubt),
-        oldest="" if waits.oldest_at is None else age(max(0, now - waits.oldest_at)),
+        oldest="" if waits.oldest_at is None else say("oldest", age=age(max(0, now - waits.oldest_at))),
         in_doubt=number(waits.in_doubt),
         acked=number(waits.acked),
         kept=size(waits.size_bytes),
         dead=number(waits.dead),
-        last=ago(delivery.succeeded_at if delivery else None, now),
+        last=ago(delivery.succeeded_at if delivery else None, now, say),
     )
 
 
@@ -176,11 +184,11 @@ def _state(delivery: Delivery | None) -> tuple[str, str | None]:
     return ("failing", delivery.failure) if is_silent(delivery) else ("delivering", None)
 
 
-def _job(job: Job, now: Micros) -> JobView:
+def _job(job: Job, now: Micros, say: Language) -> JobView:
     return JobView(
         job.name,
         job.is_failing,
-        ago(job.succeeded_at, now),
+        ago(job.succeeded_at, now, say),
         number(job.runs),
         job.failure if job.is_failing else None,
     )

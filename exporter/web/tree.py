@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from exporter.model import Micros
+from exporter.web.language import Language
 from exporter.web.readings import CallView, FindingView, call_view, finding_view
 from exporter.web.words import UNKNOWN, duration, moment_of, number, timestamp
 
@@ -72,10 +73,10 @@ class TraceView:
     left_out: int
 
 
-def trace_view(document: Document) -> TraceView:
+def trace_view(document: Document, say: Language) -> TraceView:
     """The view of a trace document with its calls."""
     started_at, ended_at = moment_of(document["started_at"]), moment_of(document["ended_at"])
-    sums = _sums(document["sums"])
+    sums = _sums(document["sums"], say)
     containers = document["sums"]["containers_total"]
     return TraceView(
         trace_id=document["trace_id"],
@@ -92,35 +93,35 @@ def trace_view(document: Document) -> TraceView:
         started_at=document["started_at"],
         started=timestamp(started_at),
         took=duration(ended_at - started_at),
-        ids=_ids(document),
+        ids=_ids(document, say),
         sums=sums,
         sums_word=_agreement(sums),
         containers=number(containers) if containers else None,
-        findings=tuple(finding_view(finding) for finding in document["findings"]),
+        findings=tuple(finding_view(finding, say) for finding in document["findings"]),
         notes=tuple(document["notes"]),
-        steps=_tree(document, started_at, ended_at),
+        steps=_tree(document, started_at, ended_at, say),
         left_out=max(0, len(document["steps"]) - MOST_STEPS),
     )
 
 
-def _ids(document: Document) -> tuple[tuple[str, str], ...]:
+def _ids(document: Document, say: Language) -> tuple[tuple[str, str], ...]:
     record = document["record"]
     named = (
-        ("Trace", document["trace_id"]),
-        ("Message", document["message_id"]),
-        ("Workflow run", document["workflow_run_id"]),
-        ("Node execution", record["id"] if record["kind"] == "node" else None),
-        ("Conversation or session", document["session_id"]),
+        (say("id.trace"), document["trace_id"]),
+        (say("id.message"), document["message_id"]),
+        (say("id.run"), document["workflow_run_id"]),
+        (say("id.node"), record["id"] if record["kind"] == "node" else None),
+        (say("id.session"), document["session_id"]),
     )
     return tuple((name, value) for name, value in named if value)
 
 
-def _sums(sums: Document) -> tuple[DifySum, ...]:
-    found = [_tokens_sum("Sum over the model calls", sums["leaves"])]
+def _sums(sums: Document, say: Language) -> tuple[DifySum, ...]:
+    found = [_tokens_sum(say("sum.calls"), sums["leaves"])]
     if sums["message"] is not None:
-        found.append(_tokens_sum("Message", sums["message"]))
+        found.append(_tokens_sum(say("sum.message"), sums["message"]))
     if sums["run_total"] is not None:
-        found.append(DifySum("Workflow run", number(None), number(None), number(sums["run_total"])))
+        found.append(DifySum(say("sum.run"), number(None), number(None), number(sums["run_total"])))
     return tuple(found)
 
 
@@ -138,7 +139,7 @@ def _tokens_sum(name: str, tokens: Document) -> DifySum:
     return DifySum(name, number(given), number(answered), number(total))
 
 
-def _tree(document: Document, started_at: Micros, ended_at: Micros) -> tuple[StepView, ...]:
+def _tree(document: Document, started_at: Micros, ended_at: Micros, say: Language) -> tuple[StepView, ...]:
     """Children inside their parents, without recursion: a parent stands before its children, so build from the end."""
     steps = document["steps"][:MOST_STEPS]
     calls = {call["call_id"]: call for call in document["calls"]}
@@ -147,7 +148,7 @@ def _tree(document: Document, started_at: Micros, ended_at: Micros) -> tuple[Ste
     for place in reversed(range(len(steps))):
         step = steps[place]
         inner = tuple(reversed(children.pop(place, [])))
-        view = _step(step, calls.get(step["call_id"]), inner, started_at, ended_at)
+        view = _step(step, calls.get(step["call_id"]), inner, (started_at, ended_at), say)
         children.setdefault(parents[place], []).append(view)
     return tuple(reversed(children.pop(None, [])))
 
@@ -171,21 +172,21 @@ def _step(
     step: Document,
     call: Document | None,
     children: tuple[StepView, ...],
-    started_at: Micros,
-    ended_at: Micros,
+    times: tuple[Micros, Micros],
+    say: Language,
 ) -> StepView:
     begins, ends = moment_of(step["started_at"]), moment_of(step["ended_at"])
-    start, width = _place(begins, ends, started_at, ended_at)
+    start, width = _place(begins, ends, *times)
     return StepView(
         span_id=step["span_id"],
         kind=step["kind"],
         name=step["name"],
         status=step["status"],
         took=duration(max(0, ends - begins)),
-        after=duration(max(0, begins - started_at)),
+        after=duration(max(0, begins - times[0])),
         start=start,
         width=width,
-        call=call_view(call) if call is not None else None,
+        call=call_view(call, say) if call is not None else None,
         link=step["link"],
         children=children,
     )

@@ -1,41 +1,16 @@
-"""Numbers, times and codes as a person reads them. Pure; unknown is a dash, never a zero."""
+"""Numbers and times as a person reads them, in every language the same. Pure; unknown is a dash, never a zero."""
 
 from __future__ import annotations
 
 from datetime import UTC, datetime
+from decimal import Decimal
 
 from exporter.clock import micros
 from exporter.model import Micros
+from exporter.web.language import Language
 
 UNKNOWN = "–"
 _SECOND = 1_000_000
-
-VERDICTS = {
-    "agree": "The vendor and Dify counted the same, to the token.",
-    "explained": "They differ, and the findings account for all of it.",
-    "unexplained": "They differ, and a rest remains that no finding accounts for.",
-    "unverified": "No number of the vendor's own is known; Dify's record is compared with the local count.",
-    "pending": "Vendor evidence may still come.",
-}
-
-DIFY_KINDS = {
-    "vendor_passed": "the vendor's number, passed on by the plugin",
-    "estimate": "Dify's own estimate, not the vendor's number",
-    "price_weighted": "weighted by price, not a count of tokens",
-    "zero": "Dify stored 0, which says nothing about what was used",
-    "unknown": "it is not known what kind of number this is",
-}
-
-ACCURACIES = {
-    "exact": "exact: the vendor's own vocabulary and format",
-    "template": "exact up to the chat template",
-    "near": "near: a close relative of the vendor's vocabulary",
-    "approximate": "approximate: another vocabulary",
-    "lower_bound": "lower bound: part of the request was not kept",
-    "none": "no usable count",
-}
-
-STATUSES = {"ok": "ok", "error": "error", "stopped": "stopped", "unfinished": "unfinished"}
 
 
 def number(value: int | None) -> str:
@@ -48,24 +23,6 @@ def signed(value: int | None) -> str:
     if value is None:
         return UNKNOWN
     return f"+{value:,}" if value > 0 else number(value)
-
-
-def compared(value: int, reference: int, what: str, whose: str) -> str:
-    """`12 fewer input than the vendor`, or `input equal to the vendor's`."""
-    if value == reference:
-        return f"{what} equal to {whose}'s"
-    word = "fewer" if value < reference else "more"
-    return f"{abs(value - reference):,} {word} {what} than {whose}"
-
-
-def plural(count: int, word: str) -> str:
-    """`1 call`, `2 calls`."""
-    return f"{count:,} {word}" if count == 1 else f"{count:,} {word}s"
-
-
-def title(code: str) -> str:
-    """A finding's or mode's code as a heading: `retry_billed` → `Retry billed`."""
-    return code.replace("_", " ").replace("-", " ").capitalize()
 
 
 def duration(length: Micros) -> str:
@@ -87,9 +44,9 @@ def age(length: Micros) -> str:
     return f"{length // _SECOND} s" if length < 60 * _SECOND else duration(length)
 
 
-def ago(moment: Micros | None, now: Micros) -> str:
+def ago(moment: Micros | None, now: Micros, say: Language) -> str:
     """`12 s ago`, `never`."""
-    return "never" if moment is None else f"{age(max(0, now - moment))} ago"
+    return say("never") if moment is None else say("ago", age=age(max(0, now - moment)))
 
 
 def size(count: int) -> str:
@@ -110,3 +67,23 @@ def moment_of(text: str) -> Micros:
 def timestamp(moment: Micros) -> str:
     """`2026-11-23 19:17:07`, UTC."""
     return datetime.fromtimestamp(moment // _SECOND, UTC).strftime("%Y-%m-%d %H:%M:%S")
+
+
+def day_of(moment: Micros) -> str:
+    """`2026-11-23`, UTC."""
+    return timestamp(moment)[:10]
+
+
+def percent(part: float, whole: float) -> str:
+    """`+41.3%`, `−0.04%`, `0%`; two digits where there is little."""
+    share = 100 * part / whole
+    text = f"{abs(share):.1f}" if abs(share) >= 1 else f"{abs(share):.2g}"
+    return f"{'+' if share > 0 else '−' if share < 0 else ''}{text}%"
+
+
+def amount(value: Decimal) -> str:
+    """Money with as many digits as it takes: `1,234.57`, `0.0312`, `0.000021`."""
+    if value == 0:
+        return "0"
+    digits = 2 if abs(value) >= 1 else min(10, 1 - value.adjusted() + 1)
+    return f"{value:,.{digits}f}".replace("-", "−")

@@ -6,20 +6,26 @@ from __future__ import annotations
 from collections import Counter, defaultdict
 from collections.abc import Iterator
 from dataclasses import replace
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from exporter import config
-from exporter.config import ScopeSettings
+from exporter.clock import micros
+from exporter.config import BillSettings, ScopeSettings
 from exporter.daemon import App
+from exporter.intake import Intake
 from exporter.model import Tokens
 from exporter.report import document as reports
 from exporter.report.window import read_window
-from exporter.state import evidence
+from exporter.state import buckets
+from exporter.vendor.bills import registry as bills
 from exporter.vendor.pullers.base import Bucket
 from exporter.vendor.record import VendorCall, parse
+from tests.contract.openai_usage_twin import ADMIN_KEY, OpenAiUsageTwin
+from tests.contract.spending import Spent
 from tests.e2e.recorded import CAUSES, TRUTH, Dump, restored, settings_for
 from tests.vendor.convert_recording import canonical
 
@@ -148,7 +154,7 @@ def test_minute_sums_of_the_vendor_are_accounted_for_to_the_token(
 ) -> None:
     """The log as an organisation's usage report tells it: per minute and model, no requests one by one."""
     with matched.store.transaction("test") as connection:
-        evidence.put_buckets(connection, minutes(requests), matched.now())
+        buckets.put(connection, minutes(requests), matched.now())
     (bill,) = report(matched)["bills"]
     truth = TRUTH[dump.version]
     assert pair(bill["bill"]) == truth["billed"]
@@ -161,7 +167,7 @@ def test_without_single_requests_the_bill_shows_the_whole_gap_and_no_call_is_jud
     dump: Dump, alone: App, requests: list[VendorCall]
 ) -> None:
     with alone.store.transaction("test") as connection:
-        evidence.put_buckets(connection, minutes(requests), alone.now())
+        buckets.put(connection, minutes(requests), alone.now())
     found, truth = report(alone, tolerance=4.0), TRUTH[dump.version]
     (bill,) = found["bills"]
     assert pair(bill["bill"]) == truth["billed"]
@@ -177,15 +183,50 @@ def test_a_scope_that_is_not_difys_is_left_out_of_the_comparison(
     matched: App, requests: list[VendorCall]
 ) -> None:
     with matched.store.transaction("test") as connection:
-        evidence.put_buckets(connection, minutes(requests), matched.now())
+        buckets.put(connection, minutes(requests), matched.now())
         others = [replace(item, key="batch-job", source="usage") for item in minutes(requests)]
-        evidence.put_buckets(connection, others, matched.now())
+        buckets.put(connection, others, matched.now())
     unmapped = report(matched)["bills"][-1]
     assert unmapped["verdict"] == "above"
     scopes = [ScopeSettings(name="nightly batch", key="batch-*", foreign=True)]  # type: ignore[call-arg]
     by_scope = {bill["scope"]: bill for bill in report(matched, scopes=scopes)["bills"]}
     assert by_scope["nightly batch"]["verdict"] == "foreign"
     assert pair(by_scope[None]["rest"]) == (0, 0)
+
+
+def test_the_log_read_through_openais_usage_report_is_accounted_for_to_the_token(
+    dump: Dump, matched: App, tmp_path: Path
+) -> None:
+    """The vendor's own log as an organisation, asked by the minute over HTTP: pages, embeddings apart, costs beside."""
+    spent = [item for line in dump.log if (item := spent_of(line)) is not None]
+    first = datetime.fromtimestamp(min(item.at for item in spent), UTC).replace(hour=0, minute=0, second=0)
+    with OpenAiUsageTwin(spent, page_size=500) as twin:
+        settings = BillSettings(
+            kind="openai", name="openai-org", key=ADMIN_KEY, url=twin.url, width="1m", start=first.isoformat()
+        )  # type: ignore[arg-type, call-arg]
+        later = micros(first) + 3 * 1440 * MINUTE
+        taken = Intake(matched.store, bills.build([settings]), lambda: later).take(at_once=True)
+    assert (taken.failed, taken.refused) == ((), 0)
+    (bill,) = [item for item in report(matched)["bills"] if item["source"] == "openai-org"]
+    truth = TRUTH[dump.version]
+    assert pair(bill["bill"]) == truth["billed"]
+    assert pair(bill["rest"]) == (0, 0)
+    assert bill["bill"]["requests"] == len(spent)
+    assert bill["bill"]["reasoning"] is None
+    assert bill["verdict"] == "within"
+
+
+def spent_of(line: dict[str, Any]) -> Spent | None:
+    """A request of the log as the organisation was billed for it; None: not billed."""
+    call = parse(canonical(line), "log")
+    if call.tokens is None:
+        return None
+    model = call.response_model or call.model
+    tokens = call.tokens
+    return Spent(
+        call.start // 1_000_000, model, tokens.input or 0, tokens.output or 0, tokens.cache_read or 0,
+        tokens.cache_write or 0, endpoint="embeddings" if "embedding" in model else "completions",
+    )  # fmt: skip
 
 
 def minutes(requests: list[VendorCall]) -> list[Bucket]:

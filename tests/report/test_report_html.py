@@ -21,7 +21,7 @@ from exporter.report.html import html_text
 from exporter.report.window import read_window
 from exporter.report.words import CHINESE, ENGLISH
 from exporter.state.store import Store
-from tests.web.chromium import Browser, found
+from tests.web.chromium import Browser, needed
 from tests.web.traces_by_hand import NOON, SECOND, build_trace, keep, usd
 
 OUTPUT = Path(__file__).parents[1] / "output"
@@ -49,10 +49,7 @@ def document(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
 
 @pytest.fixture(scope="module")
 def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
-    program = found()
-    if program is None:
-        pytest.skip("no Chromium on this machine")
-    browser = Browser(program, tmp_path_factory.mktemp("profile"))
+    browser = Browser(needed(), tmp_path_factory.mktemp("profile"))
     yield browser
     browser.close()
 

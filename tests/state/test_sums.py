@@ -9,7 +9,7 @@ from pathlib import Path
 
 import orjson
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from exporter.model import Confidence, Finding, Verdict
@@ -38,6 +38,16 @@ def ledger_of_an_hour(store: Store) -> None:
     for number, call in enumerate(calls):
         app = "Support chat" if number % 2 else "Search"
         keep(store, build_trace(number + 1, app=app, started_at=NOON + number * 9 * MINUTE, calls=[call]))
+
+
+def ledger_of_two_days(store: Store) -> None:
+    """A call every 47 minutes, of two apps and two models."""
+    for number in range(62):
+        call: dict[str, object] = {
+            "vendor": (12 + number, 7), "verdict": Verdict.UNEXPLAINED, "model": "gpt-4o" if number % 3 else "qwen-plus",
+        }  # fmt: skip
+        app, started_at = ("Search", "Support chat")[number % 2], NOON + number * 47 * MINUTE
+        keep(store, build_trace(number + 1, app=app, started_at=started_at, calls=[call]))
 
 
 def added_up(store: Store, since: int, until: int) -> dict[str, int]:
@@ -80,6 +90,37 @@ def filled(tmp_path_factory: pytest.TempPathFactory) -> Store:
     store = Store(tmp_path_factory.mktemp("sums") / "state.db")
     ledger_of_an_hour(store)
     return store
+
+
+@pytest.fixture(scope="module")
+def long(tmp_path_factory: pytest.TempPathFactory) -> Store:
+    store = Store(tmp_path_factory.mktemp("long") / "state.db")
+    ledger_of_two_days(store)
+    return store
+
+
+@given(st.integers(-300, 3000), st.integers(0, 3300))
+@example(0, 48 * 60)  # of whole blocks
+@example(240, 240)
+@example(-480, 24 * 60)  # a day of UTC+8
+def test_a_window_of_many_hours_adds_up_to_the_calls_in_it(long: Store, first: int, minutes: int) -> None:
+    since, until = NOON + first * MINUTE, NOON + (first + minutes) * MINUTE
+    total, expected = total_of(long, since, until), added_up(long, since, until)
+    for name in ("calls", "dify.input", "local.output", "vendor.input", "unexplained.input"):
+        assert total[name] == expected.get(name, 0), name
+
+
+@pytest.mark.parametrize("minutes", [0, 1, 15, 240, 247, 255, 470, 480, 1441])
+def test_what_is_pruned_is_in_no_window_however_long(minutes: int, tmp_path: Path) -> None:
+    store = Store(tmp_path / "state.db")
+    ledger_of_two_days(store)
+    cut = NOON + minutes * MINUTE
+    with store.transaction("test") as connection:
+        sums.prune(connection, cut)
+    for until in (NOON + 3000 * MINUTE, NOON + 48 * 60 * MINUTE, cut - cut % sums.BLOCK + sums.BLOCK):
+        total = total_of(store, NOON - 300 * MINUTE, until)
+        expected = added_up(store, cut - cut % sums.QUARTER, until)
+        assert (total["calls"], total["vendor.input"]) == (expected["calls"], expected["vendor.input"])
 
 
 @given(st.integers(-20, 80), st.integers(0, 100))
@@ -146,8 +187,12 @@ def test_a_state_file_without_sums_gets_them_from_its_ledger(filled: Store, tmp_
     old.execute("PRAGMA user_version = 2")
     old.close()
     taken_over = Store(tmp_path / "old.db")
-    query = "SELECT starts_at, app_name, workspace_id, model, measure, value FROM sums JOIN sum_groups ON id = group_id ORDER BY 1, 2, 3, 4, 5"
     with taken_over.read() as found, filled.read() as expected:
-        assert found.execute(query).fetchall() == expected.execute(query).fetchall()
+        for table in ("sums", "sum_blocks"):
+            query = (
+                "SELECT starts_at, app_name, workspace_id, model, measure, value"
+                f" FROM {table} JOIN sum_groups ON id = group_id WHERE value != 0 ORDER BY 1, 2, 3, 4, 5"
+            )
+            assert found.execute(query).fetchall() == expected.execute(query).fetchall() != []
         gaps = "SELECT trace_id, gap FROM traces ORDER BY 1"
         assert found.execute(gaps).fetchall() == expected.execute(gaps).fetchall()

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from exporter.model import Tokens
-from exporter.state import assignments, evidence, migrations, standings, windows
+from exporter.state import assignments, buckets, evidence, migrations, standings, windows
 from exporter.state.assignments import Assignment
 from exporter.state.migrations import APPLICATION_ID
 from exporter.state.store import Store
@@ -176,10 +176,10 @@ def test_a_later_word_on_the_same_day_replaces_the_earlier(store: Store) -> None
         "openrouter", NOON, NOON + 86400 * SECOND, "gpt-4o", None, Tokens(120, 12), 4, Decimal("0.6"), "USD"
     )
     with store.transaction("test") as connection:
-        evidence.put_buckets(connection, [day], NOON)
-        evidence.put_buckets(connection, [revised], NOON)
-        (found,) = evidence.bucket_sums(connection, None, None)
-    assert (found["requests"], found["input"], found["output"], found["cost"]) == (4, 120, 12, 0.6)
+        buckets.put(connection, [day], NOON)
+        buckets.put(connection, [revised], NOON)
+        (found,) = buckets.sums(connection, None, None)
+    assert (found["requests"], found["input"], found["output"], found["cost"]) == (4, 120, 12, "0.6")
 
 
 def test_a_state_file_of_the_first_version_is_taken_over_and_its_files_are_read_again(tmp_path: Path) -> None:

@@ -12,6 +12,8 @@ import subprocess
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 NAMES = ("chromium", "chromium-browser", "google-chrome-stable", "google-chrome")
 _KEYS = {"Tab": 9, "Enter": 13, "ArrowDown": 40, " ": 32}
 
@@ -20,6 +22,17 @@ def found() -> str | None:
     """The browser of this machine, or the one that DIFY_EXPORTER_CHROMIUM names."""
     named = os.environ.get("DIFY_EXPORTER_CHROMIUM")
     return named or next((path for name in NAMES if (path := shutil.which(name))), None)
+
+
+def needed() -> str:
+    """The same; a test without one is skipped, or fails where DIFY_EXPORTER_BROWSER says that there has to be one."""
+    program = found()
+    if program is not None:
+        return program
+    why = "no Chromium here (apt-get install chromium, or name one in DIFY_EXPORTER_CHROMIUM)"
+    if os.environ.get("DIFY_EXPORTER_BROWSER"):
+        pytest.fail(why)
+    pytest.skip(why)
 
 
 class Browser:

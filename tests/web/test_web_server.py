@@ -1,9 +1,11 @@
 from __future__ import annotations
 
+import base64
 import socket
 
 import pytest
 import requests
+from pydantic import SecretStr
 
 from exporter.config import WebSettings
 from exporter.errors import ExporterError
@@ -16,6 +18,8 @@ from tests.web.traces_by_hand import build_trace, keep
 
 PAGES = (
     "/",
+    "/traces",
+    "/reconciliation",
     "/status",
     "/metrics",
     "/readyz",
@@ -97,9 +101,55 @@ def test_a_foreign_name_that_points_here_is_refused_everywhere(serve: Serve, hos
         assert host not in answer.text
 
 
-def test_a_server_for_all_addresses_answers_to_every_name(store: Store, serve: Serve) -> None:
-    open_to_all = serve(settings=WebSettings(host="0.0.0.0"))
-    assert open_to_all.get("/", Host="exporter.internal:9464").status_code == 200
+GUARDED = ("/", "/traces", "/reconciliation", "/status", "/api/traces", "/static/style.css")
+
+
+def basic(password: str, user: str = "anyone") -> str:
+    return "Basic " + base64.b64encode(f"{user}:{password}".encode()).decode()
+
+
+def test_a_server_for_all_addresses_answers_to_every_name_that_brings_the_token(serve: Serve) -> None:
+    site = serve(settings=WebSettings(host="0.0.0.0", token=SecretStr("pässword")))
+    for path in GUARDED:
+        answer = site.get(path, Host="exporter.internal:9464", Authorization=basic("pässword"))
+        assert answer.status_code == 200
+    plain = serve(settings=WebSettings(host="0.0.0.0", token=SecretStr("plain")))
+    assert plain.get("/api/traces", Authorization="Bearer plain").status_code == 200
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        "", "Basic", "Basic !!!", "Basic " + base64.b64encode(b"\xff\xfe").decode(), "Bearer", "Bearer plainer",
+        "Digest plain", basic("plai"), basic("plain "), basic("", user="plain"),
+    ],
+)  # fmt: skip
+def test_without_the_right_token_nothing_is_shown_and_the_browser_is_told_to_ask(
+    store: Store, serve: Serve, given: str
+) -> None:
+    keep(store, build_trace(1))
+    site = serve(settings=WebSettings(host="0.0.0.0", token=SecretStr("plain")))
+    for path in (*GUARDED, "/nowhere", f"/traces/{build_trace(1).trace.trace_id}"):
+        answer = site.get(path, Authorization=given)
+        assert answer.status_code == 401
+        assert answer.headers["WWW-Authenticate"].startswith("Basic ")
+        assert "Support chat" not in answer.text
+
+
+def test_an_open_server_without_a_token_shows_no_page_and_says_how_to_set_one(serve: Serve) -> None:
+    site = serve(settings=WebSettings(host="0.0.0.0"))
+    for path in GUARDED:
+        answer = site.get(path)
+        assert answer.status_code == 403
+        assert "DIFY_EXPORTER_WEB_TOKEN" in answer.text
+    for path in ("/healthz", "/readyz", "/metrics"):
+        assert site.get(path).status_code == 200, "probes and Prometheus need no token"
+
+
+def test_a_token_is_asked_for_on_a_loopback_address_too_when_one_is_set(serve: Serve) -> None:
+    site = serve(settings=WebSettings(token=SecretStr("plain")))
+    assert site.get("/").status_code == 401
+    assert site.get("/", Authorization=basic("plain")).status_code == 200
 
 
 def test_an_old_probe_without_a_host_is_answered(serve: Serve) -> None:
@@ -125,7 +175,7 @@ def test_every_answer_forbids_everything_from_elsewhere(store: Store, serve: Ser
 @pytest.mark.parametrize("method", ["POST", "PUT", "DELETE", "PATCH"])
 def test_nothing_can_be_changed_from_here(serve: Serve, method: str) -> None:
     site = serve()
-    for path in ("/", "/metrics", "/readyz", "/api/traces"):
+    for path in ("/", "/traces", "/reconciliation", "/status", "/metrics", "/readyz", "/api/traces"):
         assert requests.request(method, site.address + path, data=b"x", timeout=30).status_code == 405
 
 

@@ -1,8 +1,10 @@
-// Asks for this very page again every two seconds. When the answer is not "304 unchanged", the parts marked data-live are
-// renewed; rows that did not change stay the same nodes, opened details stay open, and a hidden page does not ask.
+// Asks for this very page again every few seconds, and less often where an answer takes long. When it is not "304 unchanged",
+// the parts marked data-live are renewed; rows that did not change stay the same nodes, opened details stay open, and a
+// hidden page does not ask.
 "use strict";
 
-const EVERY_MS = 2000;
+const EVERY_MS = 3000;
+const PAUSE_PER_WORK = 20; // the server works at most a twentieth of the time for this page
 const shown = new Map(); // id of a part or row → its HTML as the server sent it
 let etag = null;
 
@@ -54,15 +56,18 @@ async function ask() {
 }
 
 async function watch() {
+  let took = 0;
   for (;;) {
-    await new Promise((wake) => setTimeout(wake, EVERY_MS));
+    await new Promise((wake) => setTimeout(wake, Math.max(EVERY_MS, PAUSE_PER_WORK * took)));
     if (document.hidden) continue;
+    const began = performance.now();
     try {
       await ask();
       document.body.classList.remove("away");
     } catch {
       document.body.classList.add("away"); // the server is gone; what is shown stays, greyed
     }
+    took = performance.now() - began;
   }
 }
 
