@@ -15,6 +15,7 @@ from exporter import readings, waiting
 from exporter.config import Settings
 from exporter.destinations.base import Destination, Way, rendered
 from exporter.existing import Existing
+from exporter.links_back import with_page
 from exporter.matching import Matching
 from exporter.model import AssessedTrace, Micros, RecordRef, Trace
 from exporter.sources.assemble import assemble
@@ -91,6 +92,7 @@ class Pipeline:
             self._matching.catch_up(in_hurry=hurry)  # second looks: by now the calls of that time are known
         fetched = self._source.fetch(tuple(item.ref for item in due))
         traces, broken = _assembled(fetched)
+        traces = [with_page(trace, self._settings.dify) for trace in traces]
         fetched = replace(fetched, traces=())  # their texts live on in the traces; one copy is enough
         with self._matching.steady():
             assessed = self._assess(traces, due, now, hurry=hurry)

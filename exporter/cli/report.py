@@ -49,6 +49,7 @@ def report(
     from exporter.report import document as reports
     from exporter.report.csv_rows import csv_text
     from exporter.report.html import html_text
+    from exporter.report.pace import with_pace
     from exporter.report.text import print_report
 
     settings = load(context).settings
@@ -61,7 +62,7 @@ def report(
         model,
     )
     with open_store(settings) as store, store.read() as connection:
-        document = reports.build(connection, settings, question)
+        document = with_pace(reports.build(connection, settings, question))
     if html is not None:
         _write(html, html_text(document, _language(language or settings.report.language)))
     elif as_json:

@@ -115,7 +115,14 @@ TABLES: dict[str, dict[str, str]] = {
         "created_at": "timestamp",
         "finished_at": "timestamp",
     },
-    "workflow_node_execution_offload": {"node_execution_id": "uuid", "type": "varchar(20)"},
+    "workflow_node_execution_offload": {
+        "id": "uuid",
+        "node_execution_id": "uuid",
+        "type": "varchar(20)",
+        "file_id": "uuid",
+    },
+    "upload_files": {"id": "uuid", "key": "varchar(255)", "size": "integer"},
+    "workflow_archive_logs": {"id": "uuid"},
 }
 """Column types by table and column."""
 

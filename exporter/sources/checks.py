@@ -11,7 +11,13 @@ from exporter.destinations.base import Checked
 from exporter.errors import ExporterError
 from exporter.sources.connection import connect, reading
 from exporter.sources.cursor import Moment
-from exporter.sources.describe import described, runs_are_elsewhere, server_words, version_words
+from exporter.sources.describe import (
+    described,
+    long_values,
+    runs_are_elsewhere,
+    server_words,
+    version_words,
+)
 from exporter.sources.discovery import streams
 from exporter.sources.postgresql import Catalogue, grants, read_catalogue, read_moment
 from exporter.sources.schema import (
@@ -22,6 +28,8 @@ from exporter.sources.schema import (
     judge,
     wanted_tables,
 )
+from exporter.sources.storage.store import NoValue, open_store
+from exporter.sources.storage.values import newest_key
 from exporter.sources.tables import table
 from exporter.sources.timestamps import to_micros
 
@@ -47,6 +55,7 @@ def _checks(engine: sa.Engine, dify: DifySettings) -> Iterator[Checked]:
             yield from _shape(catalogue)
             if not absent_tables(catalogue) and not forbidden_tables(catalogue):
                 yield from _content(connection, judge(catalogue))
+                yield from _storage(connection, judge(catalogue), dify)
     except ExporterError as error:
         yield _failed("database", error)
 
@@ -87,9 +96,23 @@ def _content(connection: sa.Connection, schema: Schema) -> Iterator[Checked]:
         hint = "set Dify's CORE_WORKFLOW_EXECUTION_REPOSITORY (and …NODE_EXECUTION…) back to the database"
         yield Checked("runs", False, "workflow_runs is empty although messages name runs", hint)
     for name, words in described(connection, schema, streams(schema)):
-        if name in ("missing", "index", "late rows"):
+        if name in ("missing", "index", "late rows", "records", "archive"):
             yield Checked(name, True, words)
     yield _newest(connection, schema)
+
+
+def _storage(connection: sa.Connection, schema: Schema, dify: DifySettings) -> Iterator[Checked]:
+    """Whether the newest long value can be read, where there is one."""
+    try:
+        store = open_store(dify.storage)
+        for _, words in long_values(connection, schema, store):
+            newest = newest_key(connection, schema) if store is not None else None
+            size = f"; the newest has {len(store.read(newest)):,} bytes" if store and newest else ""
+            yield Checked("long values", store is None or bool(newest), f"{words}{size}")
+    except ExporterError as error:
+        yield _failed("long values", error)
+    except NoValue as why:
+        yield Checked("long values", False, f"the newest cannot be read: {why}", "is it Dify's storage?")
 
 
 def _newest(connection: sa.Connection, schema: Schema) -> Checked:

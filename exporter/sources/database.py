@@ -16,9 +16,9 @@ import sqlalchemy as sa
 from exporter.config import DifySettings
 from exporter.errors import ExporterError
 from exporter.model import Micros, RecordRef
-from exporter.sources import discovery
+from exporter.sources import discovery, tracing
 from exporter.sources.connection import SchemaChanged, Unreadable, connect, reading
-from exporter.sources.describe import described
+from exporter.sources.describe import described, long_values
 from exporter.sources.discovery import Stream
 from exporter.sources.fetch import Reader, fetch
 from exporter.sources.heads import head_selects
@@ -27,6 +27,8 @@ from exporter.sources.postgresql import read_catalogue
 from exporter.sources.row_reading import row_selects
 from exporter.sources.rows import Fetched, Found, Source
 from exporter.sources.schema import ALL_TABLES, Schema, judge
+from exporter.sources.storage.store import Store, open_store
+from exporter.sources.storage.values import cut_nodes, places_of, with_values
 
 PROBE_AGAIN_SECONDS = 300.0
 """Dify may be upgraded while we run; its shape is read again this often."""
@@ -40,9 +42,10 @@ Answer = TypeVar("Answer")
 
 def open_database(dify: DifySettings) -> Source:
     """Connect, and look at the schema. Raises `Misconfigured`, `Unreachable` or `SourceRefused`."""
+    store = open_store(dify.storage)
     engine = connect(dify.database)
     try:
-        return DatabaseSource(dify, engine, _probe(engine, dify, Names()))
+        return DatabaseSource(dify, engine, _probe(engine, dify, Names()), store)
     except ExporterError:
         engine.dispose()
         raise
@@ -64,6 +67,7 @@ class DatabaseSource:
     dify: DifySettings
     engine: sa.Engine
     probe: _Probe
+    store: Store | None = None
     rest_until: dict[str, float] = field(default_factory=dict)
 
     @property
@@ -111,20 +115,43 @@ class DatabaseSource:
         if not refs:
             return Fetched()
         try:
-            return self._read(
-                "reading traces", lambda connection, probe: fetch(connection, probe.reader, refs)
+            return self._whole(
+                self._read("reading traces", lambda connection, probe: fetch(connection, probe.reader, refs))
             )
         except Unreadable as error:
             if len(refs) == 1:
                 return Fetched(failed=((refs[0], str(error)),))
         return self.fetch(refs[: len(refs) // 2])
 
+    def _whole(self, fetched: Fetched) -> Fetched:
+        """With the values that Dify keeps elsewhere. The database is not kept waiting for their store."""
+        cut = cut_nodes(fetched) if self.store is not None else []
+        if self.store is None or not cut:
+            return fetched
+        places = self._read(
+            "looking for long values",
+            lambda connection, probe: places_of(connection, probe.reader.schema, cut),
+        )
+        return with_values(fetched, places, self.store, 2 * self.dify.storage.max_bytes)
+
     def describe(self) -> Iterator[tuple[str, str]]:
-        """Server, role, version range, and whatever is missing and what that costs."""
+        """Server, role, version range, and whatever is missing and what that costs; each name once."""
         probe = self.probe
         with reading(self.engine, "describing the database") as connection:
-            facts = list(described(connection, probe.reader.schema, probe.streams))
-        yield from facts
+            facts = [
+                *described(connection, probe.reader.schema, probe.streams),
+                *long_values(connection, probe.reader.schema, self.store),
+            ]
+        words: dict[str, list[str]] = {}
+        for name, text in facts:
+            words.setdefault(name, []).append(text)
+        yield from ((name, "; ".join(texts)) for name, texts in words.items())
+
+    def tracing(self) -> tracing.Tracing:
+        """For which apps Dify's own tracing is on."""
+        return self._read(
+            "looking for Dify's own tracing", lambda connection, _: tracing.read(connection, self.dify)
+        )
 
     def close(self) -> None:
         """Close the pool."""

@@ -6,9 +6,12 @@ from collections.abc import Iterator, Mapping
 
 import sqlalchemy as sa
 
+from exporter.sources.by_version import Limit, limits
 from exporter.sources.discovery import Stream
 from exporter.sources.links import can_link
 from exporter.sources.schema import Schema
+from exporter.sources.storage.store import Store
+from exporter.sources.storage.values import can_find
 from exporter.sources.tables import table
 
 _RECENT = 1000
@@ -27,6 +30,10 @@ def described(
                 "index",
                 f"no index orders {name} by time: finding new ones scans their table, and is done less often",
             )
+    for limit, is_certain in limits(schema.releases):
+        if not limit.is_seen:
+            which = "" if is_certain else f"{_before(limit)}, "
+            yield "records", f"{which}{limit.what}: {limit.why}"
     if not can_link(schema):
         yield "index", "workflow_runs has no index by created_at: workflow tools are not linked to their runs"
     if schema.server.snapshot_functions is None:
@@ -39,11 +46,40 @@ def described(
             "runs",
             "workflow_runs is empty although messages name runs: Dify keeps them elsewhere (log service?)",
         )
+    archived = _archived(connection, schema)
+    if archived:
+        yield "archive", f"{archived} runs were archived by Dify: what was not exported before is not read"
+
+
+def long_values(connection: sa.Connection, schema: Schema, store: Store | None) -> Iterator[tuple[str, str]]:
+    """Where the values lie that Dify cuts in its database, if there are any."""
+    if not schema.has("workflow_node_execution_offload", "node_execution_id"):
+        return
+    offload = table(schema, "workflow_node_execution_offload")
+    if not connection.execute(sa.select(sa.exists(sa.select(offload.c.node_execution_id)))).scalar_one():
+        return
+    if store is None:
+        yield (
+            "long values",
+            "some are cut in the database: dify.storage is not set, so their traces keep what is left",
+        )
+    elif can_find(schema):
+        yield "long values", f"read from {store.where}"
+    else:
+        yield (
+            "long values",
+            "dify.storage is set, but upload_files is not readable, which tells where they are",
+        )
+
+
+def _before(limit: Limit) -> str:
+    """Which of the releases it may be the limit holds for."""
+    return f"if it is older than {limit.before}" if limit.before else f"if it is {limit.since} or newer"
 
 
 def version_words(schema: Schema) -> str:
     """`1.12.0–1.12.1 (migration 788d3099ae3a)`."""
-    return f"{schema.version} (migration {', '.join(schema.heads) or 'unknown'})"
+    return f"{schema.releases.words} (migration {', '.join(schema.heads) or 'unknown'})"
 
 
 def server_words(schema: Schema) -> str:
@@ -65,3 +101,12 @@ def runs_are_elsewhere(connection: sa.Connection, schema: Schema) -> bool:
         sa.select(messages.c.workflow_run_id).order_by(messages.c.created_at.desc()).limit(_RECENT).subquery()
     )
     return bool(connection.execute(sa.select(sa.func.count(recent.c.workflow_run_id))).scalar_one())
+
+
+def _archived(connection: sa.Connection, schema: Schema) -> str:
+    """How many runs Dify has moved to its archive, counted up to a bound."""
+    if not schema.has("workflow_archive_logs", "id"):
+        return ""
+    some = sa.select(table(schema, "workflow_archive_logs").c.id).limit(_RECENT).subquery()
+    count = connection.execute(sa.select(sa.func.count()).select_from(some)).scalar_one()
+    return f"{count:,}{' or more' if count == _RECENT else ''}" if count else ""

@@ -1,4 +1,5 @@
-"""The graph of a run, only where it is needed: a model node that failed or never ended names its model nowhere else.
+"""The graph of a run, only where it is needed: a model node that failed or never ended names its model nowhere else, nor
+does a question classifier or parameter extractor before Dify 1.3.0.
 
 A graph can be large, so it is read for those runs alone, and not when it is larger than `MOST_GRAPH_BYTES`.
 """
@@ -24,7 +25,7 @@ _NOTHING = frozenset({None, "", "{}", "null"})
 def lacks_a_model(nodes: Iterable[NodeRow]) -> bool:
     """True when a node that asks a model kept nothing that names it."""
     return any(
-        (node.node_type in _MODEL_NODES and node.process_data in _NOTHING)
+        (node.node_type in _MODEL_NODES and '"model_name"' not in (node.process_data or ""))
         or (node.node_type == "agent" and node.inputs in _NOTHING)
         for node in nodes
     )

@@ -98,7 +98,7 @@ def head_selects(schema: Schema) -> HeadSelects:
         .group_by(thoughts.c.message_id)
         if schema.has("message_agent_thoughts", "id", "message_id")
         else None,
-        message_lookback=_BEFORE_RESUMED if schema.version == "1.13.0" else _AROUND,
+        message_lookback=_BEFORE_RESUMED if schema.releases.overlap("1.13.0", "1.13.1") else _AROUND,
         schema=schema,
     )
 

@@ -46,7 +46,9 @@ def _places(row_type: type) -> _Places:
     times = ("created_at", "finished_at", "updated_at")
     numbers = (
         "message_unit_price",
+        "message_price_unit",
         "answer_unit_price",
+        "answer_price_unit",
         "total_price",
         "provider_response_latency",
         "elapsed_time",
@@ -112,7 +114,7 @@ def _thoughts(schema: Schema) -> sa.Executable | None:
     if not schema.has("message_agent_thoughts", "id", "message_id", "position", "created_at"):
         return None
     thoughts = table(schema, "message_agent_thoughts")
-    return sa.select(*_columns(thoughts, ThoughtRow)).where(one_of(thoughts.c.message_id, "ids"))
+    return sa.select(*_columns(thoughts, ThoughtRow, "tokens")).where(one_of(thoughts.c.message_id, "ids"))
 
 
 def _media(schema: Schema) -> sa.Executable | None:

@@ -33,7 +33,9 @@ class MessageRow:
     answer: str | None = None
     answer_tokens: int | None = None
     message_unit_price: Decimal | None = None
+    message_price_unit: Decimal | None = None
     answer_unit_price: Decimal | None = None
+    answer_price_unit: Decimal | None = None
     total_price: Decimal | None = None
     currency: str | None = None
     provider_response_latency: float | None = None
@@ -66,9 +68,12 @@ class ThoughtRow:
     message_token: int | None = None
     answer_token: int | None = None
     message_unit_price: Decimal | None = None
+    message_price_unit: Decimal | None = None
     answer_unit_price: Decimal | None = None
+    answer_price_unit: Decimal | None = None
     total_price: Decimal | None = None
     currency: str | None = None
+    tokens: int | None = None  # the round's total; all that is known of it through the Console API
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,7 +149,7 @@ class TraceRows:
 
     `tool_apps` maps a workflow tool's provider id to the app it runs; `child_runs` are the runs of those apps that
     began while this trace ran. `user` is the end user's session id, else the account id. `graph` is the run's graph, only
-    where a model node kept nothing that names its model.
+    where a model node kept nothing that names its model. `notes` say what this source cannot tell of the trace.
     """
 
     ref: RecordRef
@@ -157,13 +162,14 @@ class TraceRows:
     tool_apps: tuple[tuple[str, str], ...] = ()
     child_runs: tuple[ChildRun, ...] = ()
     graph: str | None = None
+    notes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class Found:
     """One page of discovery: new-or-known refs in order, and where to go on (opaque text for the state).
 
-    `caught_up` is True when nothing newer was there at that moment.
+    `caught_up` is True when nothing newer was there at that moment, or none is read before what was found is fetched.
     """
 
     refs: tuple[RecordRef, ...]

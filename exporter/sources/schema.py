@@ -12,7 +12,7 @@ from dataclasses import dataclass, fields
 from exporter.errors import SourceRefused
 from exporter.sources.postgresql import Catalogue, Server, grants
 from exporter.sources.rows import MessageRow, NodeRow, RunRow, ThoughtRow
-from exporter.sources.versions import PROBED_TABLES, version_range
+from exporter.sources.versions import PROBED_TABLES, Releases, releases
 
 
 def _fields(row_type: type, *not_columns: str) -> tuple[str, ...]:
@@ -26,7 +26,9 @@ COLUMNS: dict[str, tuple[str, ...]] = {
     "conversations": ("id", "name"),
     "workflow_runs": (*_fields(RunRow), "graph"),
     "workflow_node_executions": _fields(NodeRow, "offloaded"),
-    "workflow_node_execution_offload": ("node_execution_id", "type"),
+    "workflow_node_execution_offload": ("id", "node_execution_id", "type", "file_id"),
+    "upload_files": ("id", "key", "size"),
+    "workflow_archive_logs": ("id",),
     "apps": ("id", "tenant_id", "name", "mode"),
     "pipelines": ("id", "tenant_id", "name"),
     "tenants": ("id", "name"),
@@ -58,9 +60,15 @@ _COST = {
     "tool_workflow_providers": "workflow tools are not linked to their runs",
     "workflows": "single-step debug runs may be slow to find",
     "alembic_version": "the version is told from the tables alone",
+    "upload_files": "long values that Dify keeps outside of the database cannot be found",
+    "workflow_archive_logs": "whether runs were archived is unknown",
 }
 
-_NEWER = {("messages", "app_mode"), ("pipelines", None), ("workflow_node_execution_offload", None)}
+_NEWER = {
+    ("messages", "app_mode"),
+    *((table, None) for table in ("pipelines", "workflow_node_execution_offload", "workflow_archive_logs")),
+    ("upload_files", None),  # in every release, but what points to it is newer
+}
 """Absent in older releases, and nothing is lost by that."""
 
 ALL_TABLES = tuple(sorted({*COLUMNS, *PROBED_TABLES}))
@@ -68,12 +76,12 @@ ALL_TABLES = tuple(sorted({*COLUMNS, *PROBED_TABLES}))
 
 @dataclass(frozen=True, slots=True)
 class Schema:
-    """What we work with: readable columns by table, indexes, version range, and what is missing, in words."""
+    """What we work with: readable columns by table, indexes, the releases it may be, and what is missing, in words."""
 
     name: str
     columns: Mapping[str, frozenset[str]]
     indexes: frozenset[tuple[str, tuple[str, ...]]]
-    version: str
+    releases: Releases
     heads: tuple[str, ...]
     missing: tuple[str, ...]
     server: Server
@@ -105,7 +113,7 @@ def judge(catalogue: Catalogue) -> Schema:
         catalogue.schema,
         catalogue.readable,
         catalogue.indexes,
-        version_range(catalogue.heads, catalogue.columns),
+        releases(catalogue.heads, catalogue.columns),
         catalogue.heads,
         tuple(_missing(catalogue)),
         catalogue.server,

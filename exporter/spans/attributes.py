@@ -42,7 +42,8 @@ class Ours:
         }
         self._calls = {source: f"{own}trace.calls.{source}" for source in ("all", *SOURCES)}
         self._costs = {
-            source: (f"{own}cost.{source}.total", f"{own}cost.{source}.currency") for source in SOURCES
+            source: tuple(f"{own}cost.{source}.{part}" for part in ("total", "currency", "origin"))
+            for source in SOURCES
         }
         self._deltas = tuple(
             (a, b, f"{own}tokens.delta.{a}_{b}.input", f"{own}tokens.delta.{a}_{b}.output")
@@ -91,7 +92,7 @@ class Ours:
         for key, value in step.facts:
             if key == "node.title" and value == shown_name:
                 continue
-            put(add, (self.foreign if key.startswith("dify.") else own) + key, value)
+            put(add, own + key, value)
         if step.status is not Status.OK:
             put_text(add, f"{own}status", step.status)
         if step.link:
@@ -137,9 +138,11 @@ class Ours:
             if value is not None:
                 put_int(add, key, value)
         if reading.cost is not None:
-            total, currency = self._costs[source]
+            total, currency, origin = self._costs[source]
             put_float(add, total, float(reading.cost.amount))
             put_text(add, currency, reading.cost.currency)
+            if reading.cost.origin is not None:
+                put_text(add, origin, reading.cost.origin)
 
     def _differences(self, add: Add, found: list[tuple[str, Reading]]) -> None:
         tokens = {source: reading.tokens for source, reading in found}

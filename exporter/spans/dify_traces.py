@@ -11,12 +11,17 @@ from exporter.model import RecordKind, Trace
 
 
 def dify_trace_id(trace: Trace) -> str | None:
-    """The id of Dify's own trace of this record. None for a single step, which Dify does not trace, and for a chatflow's run
+    """The id of Dify's own trace of this record, as `dify_id`."""
+    return dify_id(trace.ref.kind, trace.ref.id, trace.app.mode)
+
+
+def dify_id(kind: RecordKind, record_id: str, app_mode: str) -> str | None:
+    """The id of Dify's own trace of such a record. None for a single step, which Dify does not trace, and for a chatflow's run
     whose message is gone: it bore the message's id."""
-    match trace.ref.kind:
+    match kind:
         case RecordKind.MESSAGE:
-            return trace.ref.id
+            return record_id
         case RecordKind.RUN:
-            return None if trace.app.mode == "advanced-chat" else trace.ref.id
+            return None if app_mode == "advanced-chat" else record_id
         case RecordKind.NODE:
             return None

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from exporter.compare.money import unexplained_money
+from exporter.compare.price_causes import signed
 from exporter.model import (
     AssessedTrace,
     Assessment,
@@ -15,8 +17,10 @@ from exporter.model import (
     DifyReading,
     Finding,
     LocalReading,
+    Money,
     VendorReading,
 )
+from exporter.prices import in_force
 from exporter.spans.readings import Reading, readings, total_of
 from exporter.spans.text import clean
 
@@ -32,7 +36,9 @@ def explained(assessment: Assessment) -> dict[str, Any]:
     found["findings"] = sentences(assessment)
     rest = _known(input=assessment.unexplained_input, output=assessment.unexplained_output)
     if rest:
-        found["unexplained"] = {**rest, "within_tolerance": assessment.within_tolerance}
+        left = unexplained_money(assessment, in_force().exchange)
+        cost = None if left is None else clean(signed(left))
+        found["unexplained"] = {**rest, **_known(cost=cost), "within_tolerance": assessment.within_tolerance}
     return found
 
 
@@ -52,9 +58,10 @@ def explained_trace(assessed: AssessedTrace) -> dict[str, Any]:
 
 
 def sentence(finding: Finding) -> str:
-    """A finding as one line: code, signed tokens (vendor − dify), how sure, why, and what to do."""
+    """A finding as one line: code, signed tokens and money (vendor − dify), how sure, why, and what to do."""
+    cost = f", {signed(finding.cost)}" if finding.cost is not None else ""
     return clean(
-        f"{finding.code}: {finding.input:+d} input, {finding.output:+d} output tokens ({finding.confidence}). "
+        f"{finding.code}: {finding.input:+d} input, {finding.output:+d} output tokens{cost} ({finding.confidence}). "
         f"{finding.evidence} {finding.advice}".rstrip()
     )
 
@@ -69,7 +76,8 @@ def _reading(reading: Reading) -> dict[str, Any]:
             cache_read=tokens.cache_read,
             cache_write=tokens.cache_write,
             reasoning=tokens.reasoning,
-            cost=f"{reading.cost.amount:f} {clean(reading.cost.currency)}" if reading.cost else None,
+            cost=_money(reading.cost),
+            cost_from=clean(reading.cost.origin) if reading.cost and reading.cost.origin else None,
         ),
         **_origin(reading),
     }
@@ -94,6 +102,10 @@ def _origin(reading: Reading) -> dict[str, Any]:
                 confidence=reading.confidence,
                 attempts=[_attempt(attempt) for attempt in reading.attempts] or None,
             )
+
+
+def _money(cost: Money | None) -> str | None:
+    return None if cost is None else f"{cost.amount:f} {clean(cost.currency)}"
 
 
 def _attempt(attempt: Attempt) -> dict[str, Any]:

@@ -20,6 +20,7 @@ LISTS: dict[str, type[BaseModel]] = {
     "dify.console.accounts": config.AccountSettings,
     "dify.apps": config.AppKeySettings,
     "vendor": config.VendorSettings,
+    "bills": config.BillSettings,
     "models": config.ModelSettings,
     "prices.entries": config.PriceEntry,
     "prices.rates": config.ExchangeRate,
@@ -27,7 +28,7 @@ LISTS: dict[str, type[BaseModel]] = {
     "report.schedule": config.ScheduleSettings,
     "destinations": config.DestinationSettings,
 }
-ROW = re.compile(r"^\| `([a-z_.\[\]]+)` \| (.+?) \| (.+) \|$", re.MULTILINE)
+ROW = re.compile(r"^\| `([a-z0-9_.\[\]]+)` \| (.+?) \| (.+) \|$", re.MULTILINE)
 
 
 def settings() -> Iterator[tuple[str, FieldInfo]]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import tempfile
 from collections.abc import Callable, Iterator
@@ -12,6 +13,7 @@ from typing import Any
 import psycopg
 import pytest
 from dify_tables import SHAPE_1_8, SHAPE_1_12, Database, create_tables, new_id
+from release_shapes import VERSIONS
 from source_calls import settings
 
 from exporter.sources.database import open_database
@@ -117,3 +119,11 @@ def recordings() -> Path:
     if not folder.is_dir():
         pytest.skip("the recorded Dify installations are not here (set DIFY_EXPORTER_SHARED)")
     return folder
+
+
+@pytest.fixture(scope="session")
+def shapes(recordings: Path) -> dict[str, Any]:
+    """The recorded shape of the tables of every release."""
+    shapes: dict[str, Any] = json.loads((recordings / "schemas.json").read_text())
+    assert tuple(shapes) == VERSIONS
+    return shapes

@@ -21,7 +21,7 @@ def test_a_good_database_passes_every_check(dify: Database) -> None:
     found = lines(dify.url)
     assert all(checked.ok for checked in found.values())
     assert found["Dify version"].seen == "1.12.0–1.12.1 (migration 788d3099ae3a)"
-    assert found["permissions"].seen == "role postgres may read all 14 tables"
+    assert found["permissions"].seen == "role postgres may read all 15 tables"
     assert found["newest record"].seen == "messages 5 h ago, workflow_runs empty"
     assert "PostgreSQL 1" in found["server"].seen
 

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import psycopg
@@ -23,72 +21,18 @@ from dify_tables import (
     ago,
     new_id,
 )
+from release_shapes import VERSIONS, Writer, build
 from source_calls import fetch_all, ids, only_trace, settings, until_caught_up
 
 from exporter.errors import SourceRefused, Unreachable
 from exporter.sources.database import PROBE_AGAIN_SECONDS, open_database
-from exporter.sources.versions import version_range
-
-VERSIONS = (
-    "0.15.3", "1.0.0", "1.0.1", "1.1.3", "1.3.1", "1.4.0", "1.4.1", "1.4.3", "1.5.1", "1.6.0", "1.7.1", "1.7.2", "1.8.0",
-    "1.8.1", "1.9.1", "1.9.2", "1.10.0", "1.10.1", "1.11.1", "1.11.2", "1.11.4", "1.12.1", "1.13.0", "1.13.3", "1.14.0",
-    "1.14.2", "1.15.0", "1.16.0", "1.17.1",
-)  # fmt: skip
-
-
-@pytest.fixture(scope="session")
-def shapes(recordings: Path) -> dict[str, Any]:
-    """The recorded shape of the tables of every release."""
-    shapes: dict[str, Any] = json.loads((recordings / "schemas.json").read_text())
-    assert tuple(shapes) == VERSIONS
-    return shapes
-
-
-def build(connection: psycopg.Connection[Any], shape: dict[str, Any]) -> None:
-    """Tables, defaults, NOT NULL, primary keys and indexes as recorded; other tables as empty names."""
-    connection.execute(
-        "CREATE FUNCTION uuid_generate_v4() RETURNS uuid LANGUAGE sql AS 'SELECT gen_random_uuid()'"
-    )
-    for name, table in shape["tables"].items():
-        columns = [
-            f'"{column["name"]}" {column["type"]}'
-            + (
-                f" DEFAULT {column['default']}"
-                if column["default"] and "nextval" not in column["default"]
-                else ""
-            )
-            + ("" if column["nullable"] else " NOT NULL")
-            for column in table["columns"]
-        ]
-        key = ", ".join(table["primary_key"]["columns"])
-        connection.execute(f"CREATE TABLE {name} ({', '.join(columns)}, PRIMARY KEY ({key}))")  # type: ignore[call-overload]
-        for index in table["indexes"]:
-            unique, where = (
-                "UNIQUE " if index["unique"] else "",
-                f" WHERE {index['where']}" if index["where"] else "",
-            )
-            listed = ", ".join(index["columns"])
-            statement = f"CREATE {unique}INDEX ON {name} USING {index['method']} ({listed}){where}"
-            connection.execute(statement)  # type: ignore[call-overload]
-    for name in shape["other_tables"]:
-        connection.execute(f'CREATE TABLE "{name}" (id uuid, tenant_id uuid, name text)')  # type: ignore[call-overload]
-    connection.execute("INSERT INTO alembic_version VALUES (%s)", [shape["alembic_head"]])
+from exporter.sources.versions import numbers, releases
 
 
 def fill(connection: psycopg.Connection[Any], shape: dict[str, Any]) -> dict[str, str]:
     """One record of each kind, with every NOT NULL column of that release filled; returns their ids."""
 
-    def put(table: str, /, **values: Any) -> str:
-        for column in shape["tables"][table]["columns"]:
-            if column["nullable"] or column["default"] or column["name"] in values:
-                continue
-            values[column["name"]] = _filler(column["type"])
-        values.setdefault("id", new_id())
-        names = ", ".join(f'"{column}"' for column in values)
-        places = ", ".join(["%s"] * len(values))
-        connection.execute(f"INSERT INTO {table} ({names}) VALUES ({places})", list(values.values()))  # type: ignore[call-overload]
-        return str(values["id"])
-
+    put = Writer(connection, shape).put
     put("tenants", id=TENANT, name="Acme")
     put("apps", id=APP, tenant_id=TENANT, name="Flow", mode="advanced-chat")
     put("apps", id=FLOW, tenant_id=TENANT, name="Report", mode="workflow")
@@ -142,16 +86,6 @@ def fill(connection: psycopg.Connection[Any], shape: dict[str, Any]) -> dict[str
     return made
 
 
-def _filler(kind: str) -> Any:
-    if kind == "uuid":
-        return new_id()
-    if kind in ("json", "jsonb"):
-        return "{}"
-    if kind.startswith("timestamp"):
-        return ago(minutes=5)
-    return False if kind == "boolean" else "0"
-
-
 @pytest.mark.parametrize("version", VERSIONS)
 def test_every_release_of_dify_is_recognised_and_read(
     version: str, shapes: dict[str, Any], server: Any, open_source: Any
@@ -163,6 +97,7 @@ def test_every_release_of_dify_is_recognised_and_read(
         made = fill(connection, shape)
     source = open_source(server.url(name))
     described = dict(source.describe())
+    assert len(described) == len(list(source.describe())), "the state remembers one fact a name"
     releases = shape["releases"]
     expected = releases[0] if len(releases) == 1 else f"{releases[0]}–{releases[-1]}"
     assert described["Dify"] == f"{expected} (migration {shape['alembic_head']})"
@@ -203,15 +138,10 @@ def test_an_unknown_migration_is_placed_between_releases_by_its_tables(
         for name, table in shape["tables"].items()
     }
     columns |= {name: frozenset[str]() for name in shape["other_tables"]}
-    words = version_range(("fedcba987654",), columns)
+    words = releases(("fedcba987654",), columns).words
     since = words.partition(" or newer")[0] if " or newer" in words else "0"
     until = words.rpartition("before ")[2] if "before " in words else "999"
     assert numbers(since) <= numbers(version) < numbers(until)
-
-
-def numbers(version: str) -> tuple[int, ...]:
-    """1.12.1 as numbers that compare."""
-    return tuple(int(part) for part in version.split("."))
 
 
 def test_an_empty_database_is_not_difys(server: Any) -> None:
