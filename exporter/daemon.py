@@ -149,6 +149,7 @@ class App:
             collect_seldom()
             source = self._open_source()
             with self.store.transaction("source") as connection:
+                health.forget_facts(connection, "source.")
                 for name, words in source.describe():
                     health.remember(connection, f"source.{name}", words)
             self._source = source

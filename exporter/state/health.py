@@ -131,6 +131,11 @@ def remembered(connection: sqlite3.Connection, key: str) -> str | None:
     return str(row[0]) if row else None
 
 
+def forget_facts(connection: sqlite3.Connection, prefix: str) -> None:
+    """Drop the remembered facts under a prefix, before they are told anew."""
+    connection.execute("DELETE FROM meta WHERE key GLOB ?", (prefix + "*",))
+
+
 def facts(connection: sqlite3.Connection, prefix: str) -> dict[str, str]:
     """All remembered facts under a prefix, which is cut off."""
     rows = connection.execute("SELECT key, value FROM meta WHERE key GLOB ? ORDER BY key", (prefix + "*",))
