@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
-from exporter.config import Settings, VendorSettings
+from exporter.config import BillSettings, Settings, VendorSettings
 from exporter.destinations import registry
 from exporter.destinations.base import Checked, Destination, Home, Homes
 from exporter.errors import ExporterError, Unreachable
@@ -14,7 +14,9 @@ from exporter.problems import PLATFORMS
 from exporter.sources import tracing
 from exporter.sources.choice import check_chosen
 from exporter.state.store import Store
+from exporter.vendor.bills import registry as bills
 from exporter.vendor.pullers import registry as pullers
+from exporter.vendor.pullers.base import Puller
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +38,8 @@ def check_all(settings: Settings) -> Iterator[Result]:
         yield _result(item, unreachable=True)
     for source in settings.vendor:
         yield _vendor(source)
+    for entry in settings.bills:
+        yield _bill(entry)
     destinations = registry.build(settings)
     for destination in destinations:
         for item in destination.check():
@@ -70,7 +74,19 @@ def _vendor(source: VendorSettings) -> Result:
     name = f"vendor {source.name}"
     if source.kind == "push":
         return Result(name, True, "waits for records that others push", None, False)
-    (puller,) = pullers.build([source])
+    return _fetched(name, lambda: pullers.build([source]))
+
+
+def _bill(entry: BillSettings) -> Result:
+    return _fetched(f"bills {entry.name}", lambda: bills.build([entry]))
+
+
+def _fetched(name: str, build: Callable[[], list[Puller]]) -> Result:
+    """Whether a place that we fetch from can be read."""
+    try:
+        (puller,) = build()
+    except ExporterError as error:
+        return Result(name, False, str(error), error.hint, False)
     try:
         return Result(name, True, puller.check(), None, False)
     except ExporterError as error:

@@ -25,7 +25,7 @@ from exporter.daemon import App
 from exporter.errors import Misconfigured
 from exporter.model import Micros
 from exporter.once import Drains
-from exporter.sources.database import open_database
+from exporter.sources.choice import open_source
 from exporter.state.store import Store
 
 _FOLLOW_SECONDS = 1.0
@@ -59,7 +59,7 @@ def run_backfill(
 
 
 def _count(settings: Settings, since: Micros, until: Micros, as_json: bool, out: Console) -> int:
-    source = open_database(settings.dify)
+    source = open_source(settings)
     counts = backfill.count(source, since, until)
     source.close()
     if as_json:
@@ -96,7 +96,7 @@ def _work(settings: Settings, since: Micros, until: Micros, progress: Progress, 
 def _follow(settings: Settings, since: Micros, until: Micros, progress: Progress) -> int:
     """A daemon works on this state: it reads and delivers what the search finds."""
     store = Store(settings.state.path)
-    source = open_database(settings.dify)
+    source = open_source(settings)
     task = progress.add_task("records (read by the running daemon)", total=None)
     state = None
     for state in backfill.search(store, source, since, until, clock.now):

@@ -22,7 +22,7 @@ _WITHOUT_APP_PAGE = frozenset({"rag-pipeline"})
 
 def pages_address(dify: DifySettings) -> str:
     """Where Dify's pages are, or an empty text where nothing says so."""
-    return dify.console_url or dify.console.url
+    return dify.pages_url or dify.console.url
 
 
 def dify_link(document: dict[str, Any], base: str) -> str | None:

@@ -280,8 +280,7 @@ FINDINGS: dict[str, Words] = {
         "Dify's price differs",
         "Dify multiplies its tokens by other prices than the price book: those of the plugin's model file, which is as old as "
         "the plugin, or the ones that somebody typed in.",
-        "For its {tokens} Dify asks {recorded} where the price book says {book} ({rates}; {origin}). Over 1,000 such calls "
-        "that is {thousand}.",
+        "{what}. For its {tokens} that is {recorded} instead of {book} ({origin}). Over 1,000 such calls that is {thousand}.",
         "Update the model plugin or correct the price in Dify; if your contract has other prices, write them into your price "
         "book.",
     ),

@@ -13,6 +13,9 @@ from exporter.model import Attempt, Call, Confidence, Status, Sums
 AGENT_NODE = "the prompts of an agent's rounds"
 """What `Call.missing` says of an agent node, whose one call is several requests."""
 
+PRICE_UNTOLD = "price_untold"
+"""What a call's note says where the source did not tell Dify's price, which then may be there (Console API, messages)."""
+
 _KEPT = re.compile(r"^rounds_not_in_message:(\d+)\+(\d+)$")
 
 

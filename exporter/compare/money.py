@@ -14,7 +14,7 @@ from decimal import Decimal
 
 from exporter.compare.case import NOTHING, Case, is_nothing
 from exporter.compare.ground import Ground, ground_of, recorded_money
-from exporter.compare.lost import AGENT_NODE
+from exporter.compare.lost import AGENT_NODE, PRICE_UNTOLD
 from exporter.compare.price_causes import (
     DIFY_ROUNDS,
     charge_differs,
@@ -84,10 +84,18 @@ def price_remarks(call: Call, dify: DifyReading | None, costs: Costs | None) -> 
         return ()
     if AGENT_NODE in call.missing and any(name == TIER for name, _ in quote.others):
         return ()
+    if dify.cost is None and call.note == PRICE_UNTOLD:
+        return ()
     if dify.cost is None:
-        return (no_price(listed, recorded),) if listed.money.amount else ()
-    found = None if own is None else price_differs(own, recorded, listed, quote, rounded=1)
+        return (no_price(listed, recorded),) if _has_no_price(dify) and listed.money.amount else ()
+    found = None if own is None else price_differs(own, recorded, listed, quote, 1, dify.rates)
     return () if found is None else (found,)
+
+
+def _has_no_price(dify: DifyReading | None) -> bool:
+    """Whether Dify is known to have no price for the model. Where its record, or the way to it, tells no price, nothing is
+    known."""
+    return dify is not None and dify.cost is None and dify.rates is not None and dify.rates.is_missing
 
 
 def _told_converted(item: Finding, case: Case, dify: Money | None) -> Finding:
@@ -175,11 +183,14 @@ def _of_prices(case: Case, ground: Ground, costs: Costs) -> Iterator[Finding]:
     rates = ground.asked.rates
     listed = Priced(Money(rates.plain(*ground.recorded), ground.currency, ground.asked.origin), rates)
     if ground.dify is None:
-        if case.dify is not None and case.dify.cost is None and listed.money.amount:
+        if case.call.note == PRICE_UNTOLD:
+            return
+        if _has_no_price(case.dify) and listed.money.amount:
             yield no_price(listed, ground.recorded)
         return
     rounded = max(1, sum(charge.is_billed for charge in costs.charges))
-    difference = price_differs(ground.dify, ground.recorded, listed, ground.asked, rounded)
+    asked = case.dify.rates if case.dify is not None else None
+    difference = price_differs(ground.dify, ground.recorded, listed, ground.asked, rounded, asked)
     if difference is not None:
         yield difference
 

@@ -11,8 +11,9 @@ from decimal import Decimal
 from typing import Any
 
 from exporter.compare.case import Amount
+from exporter.compare.currencies import one_name
 from exporter.compare.wording import finding, listed, split
-from exporter.model import Confidence, Finding, Money, Tokens
+from exporter.model import Confidence, Finding, Money, Tokens, UnitPrices
 from exporter.prices.book import HOURS, TIER, Quote
 from exporter.prices.entries import BATCH, Priced, Rates
 
@@ -28,14 +29,15 @@ _NOTICED = Decimal("0.001")
 _CAUSES = {TIER: "price_tier", HOURS: "price_hours"}
 _CHARGED = {BATCH: "batch_charged", "flex": "service_tier_charged", "priority": "service_tier_charged"}
 _THOUSAND = 1000
+_ZERO = Decimal(0)
 
 
 def price_differs(
-    recorded: Money, tokens: Amount, book: Priced, quote: Quote, rounded: int
+    recorded: Money, tokens: Amount, book: Priced, quote: Quote, rounded: int, asked: UnitPrices | None
 ) -> Finding | None:
     """Dify's price against the book's of the same tokens (`book`, at the rates of the call); None where they agree.
-    `rounded` is how many requests' prices Dify rounded. Where Dify's price is the book's for shorter inputs or other
-    hours, that is the cause."""
+    `rounded` is how many requests' prices Dify rounded, `asked` are the unit prices that it kept. Where Dify's price is
+    the book's for shorter inputs or other hours, that is the cause."""
     difference = book.money.amount - recorded.amount
     if _is_alike(book.money.amount, recorded.amount, DIFY_ROUNDS * rounded):
         return None
@@ -50,6 +52,7 @@ def price_differs(
     told = finding(
         code,
         _sure(book.money),
+        what=_which_rate(asked, book, recorded, tokens, rounded),
         tokens=split(*tokens),
         recorded=shown(recorded),
         book=shown(book.money),
@@ -58,6 +61,32 @@ def price_differs(
         thousand=shown(Money(difference * _THOUSAND, book.money.currency)),
     )
     return _costing(told, difference, book.money)
+
+
+def _which_rate(asked: UnitPrices | None, book: Priced, recorded: Money, tokens: Amount, rounded: int) -> str:
+    """The rates that differ; the book's alone where Dify's are not known, are in another currency, or did not make the
+    recorded price: a message keeps four places of them."""
+    general = f"Dify's prices are not the price book's ({rate_words(book.rates)})"
+    if asked is None or one_name(asked.currency) != one_name(book.money.currency):
+        return general
+    made = Rates(asked.input, asked.output).plain(*tokens)
+    if not _is_alike(made, recorded.amount, DIFY_ROUNDS * rounded):
+        return general
+    wrong = [
+        (name, own, rate)
+        for name, own, rate in (
+            ("input", asked.input, book.rates.input),
+            ("output", asked.output, book.rates.output),
+        )
+        if rate is not None and not _is_alike(own, rate, _ZERO)
+    ]
+    if not wrong:
+        return general
+    own_words = listed(
+        [f"{shown(Money(own, recorded.currency))} per million {name} tokens" for name, own, _ in wrong]
+    )
+    book_words = listed([shown(Money(rate, book.money.currency)) for _, _, rate in wrong])
+    return f"Dify asks {own_words} where the price book says {book_words}"
 
 
 def no_price(book: Priced, tokens: Amount) -> Finding:
@@ -121,6 +150,12 @@ def shown(money: Money) -> str:
     """`0.00042 USD`, without exponent or zeros at the end, to twelve places."""
     digits = f"{money.amount:.12f}".rstrip("0").rstrip(".")
     return f"{'0' if digits in ('', '-0') else digits} {money.currency}"
+
+
+def signed(money: Money) -> str:
+    """The same with its sign: `+0.00042 USD`; 0 has none."""
+    words = shown(money)
+    return words if words.startswith(("-", "0 ")) else f"+{words}"
 
 
 def rate_words(rates: Rates) -> str:

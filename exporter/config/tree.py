@@ -52,7 +52,7 @@ class DifySettings(Section):
         default=[], description="single apps by their Service API keys: totals of workflow runs only"
     )
     storage: StorageSettings = StorageSettings()  # type: ignore[call-arg]
-    console_url: str = Field(
+    pages_url: str = Field(
         "", description="address of Dify's own pages, for links to them; dify.console.url where that is set"
     )
     start: StartTime = Field("beginning", description="where the first run begins: beginning, now, or a time")
@@ -74,7 +74,7 @@ class DifySettings(Section):
     include: Filter = Filter()
     exclude: Filter = Filter()
 
-    @field_validator("console_url")
+    @field_validator("pages_url")
     @classmethod
     def _console_address(cls, url: str) -> str:
         return bare_address(url, "/console/api")

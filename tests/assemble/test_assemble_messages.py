@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+from decimal import Decimal
 
 import pytest
 from rows_for_tests import T0, chat_message, message_rows, thought
 
-from exporter.model import Status, StepKind, Tokens
+from exporter.model import Status, StepKind, Tokens, UnitPrices
 from exporter.sources.assemble import assemble
+from exporter.sources.rows import TraceRows
 
 
 def test_a_chat_message_is_one_call_below_its_message() -> None:
@@ -181,9 +183,40 @@ def test_impossible_token_numbers_are_unknown_and_noted(tokens: int) -> None:
     assert trace.notes == ("messages.message_tokens is not a possible token number",)
 
 
-def test_a_price_of_a_model_without_prices_is_unknown_not_zero() -> None:
-    from decimal import Decimal
+PER_MILLION, PER_THOUSAND = Decimal("0.000001"), Decimal("0.001")
 
+
+def test_unit_prices_are_told_for_a_million_tokens_whatever_the_record_counts_by() -> None:
+    dear = chat_message(message_price_unit=PER_MILLION, answer_price_unit=PER_MILLION)
+    assert unit_prices_of(message_rows(dear)) == UnitPrices(Decimal("0.15"), Decimal("0.6"), "USD")
+    qwen = chat_message(
+        message_unit_price=Decimal("0.0008"), message_price_unit=PER_THOUSAND,
+        answer_unit_price=Decimal("0.0020"), answer_price_unit=PER_THOUSAND, currency="RMB",
+    )  # fmt: skip
+    assert unit_prices_of(message_rows(qwen)) == UnitPrices(Decimal("0.8"), Decimal(2), "RMB")
+    round_ = thought(1, message_price_unit=PER_MILLION, answer_price_unit=PER_MILLION)
+    rows = message_rows(chat_message(), round_, mode="agent-chat")
+    assert unit_prices_of(rows) == UnitPrices(Decimal("0.15"), Decimal("0.6"), "USD")
+
+
+def test_unit_prices_without_their_unit_are_unknown_and_those_of_a_model_without_prices_are_0() -> None:
+    assert unit_prices_of(message_rows(chat_message())) is None
+    untold = chat_message(message_unit_price=None, answer_unit_price=None, total_price=None)
+    assert unit_prices_of(message_rows(untold)) is None
+    free = chat_message(
+        message_unit_price=Decimal(0), message_price_unit=PER_THOUSAND,
+        answer_unit_price=Decimal(0), answer_price_unit=PER_THOUSAND,
+    )  # fmt: skip
+    assert unit_prices_of(message_rows(free)) == UnitPrices(Decimal(0), Decimal(0), "USD")
+
+
+def unit_prices_of(rows: TraceRows) -> UnitPrices | None:
+    recorded = assemble(rows).calls[0].recorded
+    assert recorded is not None
+    return recorded.rates
+
+
+def test_a_price_of_a_model_without_prices_is_unknown_not_zero() -> None:
     row = chat_message(message_unit_price=Decimal(0), answer_unit_price=Decimal(0), total_price=Decimal(0))
     call = assemble(message_rows(row)).calls[0]
     assert call.recorded is not None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from typing import Any
 
 import pytest
 from rows_for_tests import (
@@ -201,6 +202,56 @@ def test_offloaded_values_are_said_and_make_the_prompt_incomplete() -> None:
 def test_unknown_node_types_pass_through() -> None:
     trace = assemble(run_rows(node(1, "quantum-oracle")))
     assert (trace.steps[1].kind, trace.steps[1].name) == (StepKind.NODE, "quantum-oracle 1")
+
+
+def test_usage_of_an_unknown_node_type_is_a_call_of_its_own() -> None:
+    """A kind of node that is newer than this program asks a model: its tokens are in the run's sum."""
+    data = json.dumps(
+        {"usage": usage(30, 5), "model_provider": "langgenius/openai/openai", "model_name": "gpt-5"}
+    )
+    metadata = json.dumps({"total_tokens": 35, "total_price": "0.1", "currency": "USD"})
+    trace = assemble(run_rows(node(1, "quantum-oracle", process_data=data, execution_metadata=metadata)))
+    (call,) = trace.calls
+    assert (call.provider, call.model) == ("openai", "gpt-5")
+    assert call.recorded is not None
+    assert call.recorded.tokens == Tokens(30, 5)
+    assert trace.steps[2].parent_id == trace.steps[1].span_id
+
+
+def test_what_a_user_names_usage_is_no_usage() -> None:
+    outputs = json.dumps({"usage": {"prompt_tokens": 30, "completion_tokens": 5, "total_tokens": 35}})
+    assert assemble(run_rows(node(1, "code", outputs=outputs))).calls == ()
+
+
+def test_a_container_of_an_unknown_kind_that_repeats_its_rounds_is_no_call() -> None:
+    metadata = json.dumps({"total_tokens": 35, "total_price": "0.1", "currency": "USD"})
+    assert assemble(run_rows(node(1, "fan-out", execution_metadata=metadata))).calls == ()
+
+
+def _entry(name: str, parent: str | None, total: int | None) -> dict[str, Any]:
+    metadata = {} if total is None else {"total_tokens": total}
+    return {"id": name, "label": name, "parent_id": parent, "status": "success", "metadata": metadata}
+
+
+def test_an_agent_node_without_a_sum_has_that_of_its_rounds() -> None:
+    """Before Dify 1.6.0. A round repeats its thought; a round without one counts by itself; a tool call has no tokens."""
+    log = [
+        _entry("ROUND 1", None, 60), _entry("Thought", "ROUND 1", 60), _entry("CALL clock", "ROUND 1", None),
+        _entry("ROUND 2", None, 30),
+    ]  # fmt: skip
+    metadata = json.dumps({"agent_log": log})
+    (call,) = assemble(run_rows(node(1, "agent", execution_metadata=metadata))).calls
+    assert call.recorded is not None
+    assert (call.recorded.tokens, call.recorded.total) == (Tokens(), 90)
+    assert call.recorded.provenance == "node.execution_metadata.agent_log"
+
+
+def test_a_failed_try_with_a_row_of_its_own_is_a_failed_call() -> None:
+    """Dify before 1.9.0; a row that says retry without an end is one that will be written again."""
+    tried = llm(1, status="retry", error="503", process_data=None)
+    assert [step.status for step in assemble(run_rows(tried)).steps[1:]] == [Status.ERROR]
+    waiting = llm(1, status="retry", error="503", process_data=None, finished_at=None)
+    assert [step.status for step in assemble(run_rows(waiting)).steps[1:]] == [Status.UNFINISHED]
 
 
 def _tool_rows(*children: ChildRun) -> TraceRows:

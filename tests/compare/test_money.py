@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from exporter.compare.lost import AGENT_NODE
 from exporter.compare.money import unexplained_money
 from exporter.compare.price_causes import shown
-from exporter.model import Confidence, DifyKind, Money, Status
+from exporter.model import Confidence, DifyKind, Money, Status, UnitPrices
 from exporter.prices.book import PriceBook
 from exporter.prices.exchange import Exchange
 from tests.compare.judged_calls import call, dify
@@ -77,10 +77,39 @@ def test_dify_s_old_price_is_told_with_what_a_thousand_calls_make() -> None:
     found = judged_with(LIST, call(model="gpt-4o"), recorded, request(1_844, 48, "gpt-4o"))
     assert millionths(money(found)) == {"price_differs": -4_850}  # 1,844 x -2.5 + 48 x -5
     said = words(found, "price_differs")
-    assert "Dify asks 0.00994 USD where the price book says 0.00509 USD" in said
-    assert "2.5 for input and 10 for output, per million" in said
+    assert "Dify's prices are not the price book's (2.5 for input and 10 for output, per million)" in said
+    assert "For its 1844 + 48 tokens that is 0.00994 USD instead of 0.00509 USD" in said
     assert "Over 1,000 such calls that is -4.85 USD" in said
     assert found.findings[0].confidence is Confidence.LIKELY  # a public list may not be this contract's
+
+
+ASKED = "Dify asks 5 USD per million input tokens and 15 USD per million output tokens where the price book says 2.5 USD and 10 USD."
+
+
+@pytest.mark.parametrize(
+    ("rates", "cost", "said"),
+    [
+        (("5", "15"), "0.00994", ASKED),
+        (("5", "10"), "0.0097", "Dify asks 5 USD per million input tokens where the price book says 2.5 USD."),
+        (("2.50", "15.0"), "0.00533", "Dify asks 15 USD per million output tokens where the price book says 10 USD."),
+        (("4", "15"), "0.00994", "Dify's prices are not the price book's (2.5 for input"),  # they did not make this price
+    ],
+)  # fmt: skip
+@pytest.mark.parametrize("seen", [(), (request(1_844, 48, "gpt-4o"),)])
+def test_it_is_told_which_of_dify_s_unit_prices_differs(
+    seen: tuple[()], rates: tuple[str, str], cost: str, said: str
+) -> None:
+    recorded = dify(1_844, 48, cost=usd(cost), rates=UnitPrices(*map(Decimal, rates), "USD"))
+    found = judged_with(LIST, call(model="gpt-4o"), recorded, *seen)
+    assert words(found, "price_differs").startswith(said)
+
+
+def test_unit_prices_of_another_currency_are_not_held_against_the_book_s() -> None:
+    own = entry("gpt-4o-mini", input="0.15", output="0.6")
+    book = own_book(own, rates=[{"currency": "CNY", "per": "USD", "rate": "7.2"}])
+    recorded = dify(1_000, 500, cost=usd("0.0065", "RMB"), rates=UnitPrices(Decimal(2), Decimal(9), "RMB"))
+    found = judged_with(book, call(), recorded, request(1_000, 500))
+    assert words(found, "price_differs").startswith("Dify's prices are not the price book's (0.15 for input")
 
 
 def test_without_vendor_evidence_dify_s_price_is_held_against_the_book_all_the_same() -> None:
@@ -96,13 +125,20 @@ def test_a_price_that_differs_by_dify_s_rounding_is_no_difference(seen: tuple[()
 
 
 def test_a_model_without_a_price_in_dify_is_told_and_nothing_is_subtracted() -> None:
+    none = UnitPrices(Decimal(0), Decimal(0), "USD")
     for seen in ((), (request(100, 50),)):
-        found = judged_with(MINI, call(), dify(100, 50), *seen)
+        found = judged_with(MINI, call(), dify(100, 50, rates=none), *seen)
         assert money(found) == {"price_missing": None}
         assert "shows 0 for 100 + 50 tokens; the price book says 0.000045 USD" in words(
             found, "price_missing"
         )
         assert unexplained_money(found) is None
+
+
+@pytest.mark.parametrize("seen", [(), (request(100, 50),)])
+def test_a_price_that_is_not_told_is_not_said_to_be_missing(seen: tuple[()]) -> None:
+    """As through the Console API, which shows no price of a message."""
+    assert money(judged_with(MINI, call(), dify(100, 50), *seen)) == {}
 
 
 TIERS = own_book(entry("m", input="1", output="2", tiers=[{"above": 1_000, "input": "2", "output": "4"}]))

@@ -167,3 +167,22 @@ def test_the_command_prints_every_point_and_ends_with_1_where_there_is_a_problem
     assert {"retries"} <= {item["topic"] for item in answers if item["state"] == "problem"}
     spoken = runner.invoke(program, ["--state", str(store.path), "doctor", *since])
     assert FINDINGS["retry_billed"].advice.split(".")[0] in " ".join(spoken.stdout.split())
+
+
+def test_models_without_a_price_are_named_with_the_reason(store: Store) -> None:
+    priced = build_trace(1, calls=[{"vendor_cost": usd("0.00001")}])
+    without = [("tongyi", "qwen-plus"), ("ollama", "llama3"), ("ollama", "qwen3")]
+    traces = [
+        build_trace(n, started_at=NOON + n * SECOND, calls=[{"provider": provider, "model": model}])
+        for n, (provider, model) in enumerate(without, start=2)
+    ]
+    found = asked(store, priced, *traces)["prices"]
+    assert found.state is State.UNKNOWN
+    assert found.seen.startswith("3 calls have no price; ")
+    assert "tongyi/qwen-plus: no list prices are known of the provider tongyi" in found.seen
+    assert "ollama/llama3, ollama/qwen3: no list prices are known of the provider ollama" in found.seen
+
+
+def test_without_evidence_a_model_without_a_price_is_told_too(store: Store) -> None:
+    lone = {"vendor": None, "verdict": Verdict.UNVERIFIED, "provider": "tongyi", "model": "qwen-plus"}
+    assert asked(store, build_trace(1, calls=[lone]))["prices"].seen.startswith("1 calls have no price")

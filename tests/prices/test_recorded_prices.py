@@ -13,7 +13,7 @@ import pytest
 from exporter import prices, readings
 from exporter.compare.money import unexplained_money
 from exporter.config import CompareSettings, PriceSettings
-from exporter.model import Assessment
+from exporter.model import Assessment, UnitPrices
 from exporter.vendor.fingerprint import fingerprint_call
 from exporter.vendor.matching.match import match
 from exporter.vendor.reading import Owned
@@ -64,10 +64,42 @@ def test_dify_s_recorded_prices_are_the_public_ones_but_for_gpt_4o(
             [item] = told
             assert item.cost is not None
             assert abs(item.cost.amount - (given * Decimal("-2.5") + written * -5).scaleb(-6)) <= ROUNDED
+            assert item.evidence.startswith(
+                "Dify asks 5 USD per million input tokens and 15 USD per million output tokens"
+                " where the price book says 2.5 USD and 10 USD."
+            )
         else:
             assert told == []
     assert set(held) == {"gpt-4o-mini", "gpt-4o", "claude-sonnet-4-5-20250929", "o3-mini", "qwen-plus"}
     assert held["gpt-4o"] == {"1.12.1": 31, "1.14.0": 7}[name]
+
+
+UNIT_PRICES = {
+    "gpt-4o-mini": ("0.15", "0.6", "USD"),
+    "gpt-4o": ("5", "15", "USD"),
+    "claude-sonnet-4-5-20250929": ("3", "15", "USD"),
+    "o3-mini": ("1.1", "4.4", "USD"),
+    "qwen-plus": ("0.8", "2", "RMB"),
+}
+"""What the plugins' model files of February 2026 say, per million; tongyi's per thousand: 0.0008 and 0.002."""
+
+
+def test_dify_s_unit_prices_are_those_of_its_plugins_and_make_its_prices(
+    assessed: tuple[str, list[Assessment]],
+) -> None:
+    held = 0
+    for one in assessed[1]:
+        if one.dify is None or one.dify.rates is None or one.dify.rates.is_missing:
+            assert one.dify is None or one.dify.cost is None or not one.dify.tokens.total
+            continue
+        rates, tokens = one.dify.rates, one.dify.tokens
+        given, written, currency = UNIT_PRICES[one.call.model or ""]
+        assert rates == UnitPrices(Decimal(given), Decimal(written), currency)
+        if one.dify.cost is not None and tokens.total:
+            held += 1
+            made = ((tokens.input or 0) * rates.input + (tokens.output or 0) * rates.output).scaleb(-6)
+            assert abs(one.dify.cost.amount - made) <= ROUNDED
+    assert held > 50
 
 
 def test_nothing_of_the_money_stays_unexplained(assessed: tuple[str, list[Assessment]]) -> None:

@@ -45,6 +45,7 @@ class RealServer:
         self, command: Sequence[str], environment: Mapping[str, str], port: int, health: str, folder: Path
     ) -> None:
         self.url = f"http://127.0.0.1:{port}"
+        self.grpc_url = ""
         self._command = command
         self._environment = {**os.environ, **environment}
         self._health = self.url + health

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ from exporter.config import ContentSettings, DestinationSettings
 from exporter.destinations.base import Outcome, Unit
 from exporter.destinations.otlp import Otlp
 from exporter.model import Verdict
+from exporter.spans import otlp
 from tests.destinations.destination_units import RESOURCE, unit
 from tests.destinations.test_presets import TRACES, chosen_tokens
 from tests.real.real_server import RealServer, free_port, only_if_asked, program
@@ -25,22 +27,23 @@ pytestmark = only_if_asked
 @pytest.fixture(scope="module")
 def phoenix(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RealServer]:
     folder: Path = tmp_path_factory.mktemp("phoenix")
-    port = free_port()
+    port, grpc_port = free_port(), free_port()
     environment = {
         "PHOENIX_HOST": "127.0.0.1",
         "PHOENIX_PORT": str(port),
-        "PHOENIX_GRPC_PORT": str(free_port()),
+        "PHOENIX_GRPC_PORT": str(grpc_port),
         "PHOENIX_WORKING_DIR": str(folder),
         "PHOENIX_TELEMETRY_ENABLED": "false",
     }
     server = RealServer([program("phoenix"), "serve"], environment, port, "/healthz", folder)
+    server.grpc_url = f"http://127.0.0.1:{grpc_port}"
     server.up()
     yield server
     server.kill()
 
 
-def destination(phoenix: RealServer, project: str) -> Otlp:
-    settings = DestinationSettings(kind="phoenix", endpoint=phoenix.url, project=project)
+def destination(phoenix: RealServer, project: str, **more: Any) -> Otlp:
+    settings = DestinationSettings(kind="phoenix", endpoint=phoenix.url, project=project, **more)
     return Otlp(settings, ContentSettings(), RESOURCE)
 
 
@@ -90,6 +93,49 @@ def test_the_tree_the_kinds_and_the_tokens_are_those_of_the_ledger(phoenix: Real
     assert "UNKNOWN" not in {item["span_kind"] for item in found}
     prompt, completion = chosen_tokens()
     assert tokens(phoenix, "dify-tree") == (prompt, completion, prompt + completion)
+
+
+def test_over_grpc_it_is_the_same(phoenix: RealServer) -> None:
+    to = destination(phoenix, "dify-grpc", protocol="grpc", grpc_endpoint=phoenix.grpc_url)
+    assert to.check()[0].ok
+    made = [
+        traces.chatflow(20_000),
+        traces.one_call(21_000),
+    ]  # a span that Phoenix has in any project is ignored
+    sent = [unit(to, assessed, number) for number, assessed in enumerate(made, 1)]
+    assert to.send(sent).outcome is Outcome.ACCEPTED
+    wait_for(to, sent)
+    assert {(item["context"]["span_id"], item["parent_id"]) for item in spans(phoenix, "dify-grpc")} == {
+        (step.span_id, step.parent_id) for trace in made for step in trace.trace.steps
+    }
+    prompt, completion = chosen_tokens(made)
+    assert tokens(phoenix, "dify-grpc") == (prompt, completion, prompt + completion)
+
+
+def test_each_app_has_its_own_project(phoenix: RealServer) -> None:
+    to = destination(phoenix, "of {app_id}")
+    mine, other = traces.one_call(30_000), traces.one_call(31_000)
+    app = replace(other.trace.app, id="another-app")
+    sent = [unit(to, mine, 1), unit(to, replace(other, trace=replace(other.trace, app=app)), 2)]
+    assert to.send(sent).outcome is Outcome.ACCEPTED
+    wait_for(to, sent)
+    for project, trace in ((f"of {mine.trace.app.id}", mine), ("of another-app", other)):
+        found = {item["context"]["trace_id"] for item in spans(phoenix, project)}
+        assert found == {trace.trace.trace_id}
+
+
+def test_a_trace_stays_in_the_project_of_its_first_span_and_is_found_there(phoenix: RealServer) -> None:
+    to = destination(phoenix, "named {app}")
+    early = traces.chatflow(40_000)
+    app = replace(early.trace.app, name="Renamed")
+    late = unit(to, replace(early, trace=replace(early.trace, app=app)), revision=2)
+    first, *_ = otlp.split(unit(to, early).spans)
+    assert to.send([replace(late, spans=otlp.frame([first]), span_count=1)]).outcome is Outcome.ACCEPTED
+    wait_for(to, [replace(late, spans=otlp.frame([first]), span_count=1)])
+    assert to.send([late]).outcome is Outcome.ACCEPTED
+    wait_for(to, [late])
+    found = spans(phoenix, f"named {early.trace.app.name}")
+    assert len(found) == len(early.trace.steps)
 
 
 def test_a_call_shows_its_messages_parts_and_readings(phoenix: RealServer) -> None:

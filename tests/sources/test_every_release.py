@@ -287,7 +287,7 @@ def test_the_command_itself_says_and_exports_it(shapes: dict[str, Any], server: 
     known = [call["readings"]["dify"] for call in found if call["readings"]["dify"]]
     expected = total(CHAT, *AGENT_ROUNDS, CLASSIFIED, *[ROUND] * ROUNDS, REPEATED, AGENT_TOOK, OUTER, INNER)
     assert sum(reading["total"] for reading in known) == expected
-    pages = ("--set", "dify.console_url=https://dify.example.com")
+    pages = ("--set", "dify.pages_url=https://dify.example.com")
     shown = run(*settings, *pages, "explain", written.ids["chat"], cwd=tmp_path).stdout
     assert "Dify: https://dify.example.com/app/" in shown
     assert "Dify: " not in run(*settings, "explain", written.ids["chat"], cwd=tmp_path).stdout

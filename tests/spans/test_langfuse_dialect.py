@@ -120,7 +120,27 @@ def test_metadata_tells_each_reading_and_each_finding_in_words() -> None:
     assert metadata["findings"] == [
         "retry_billed: +120 input, +12 output tokens (certain). Two attempts were billed. Lower the retry count."
     ]
-    assert metadata["unexplained"] == {"input": -3, "output": 0, "within_tolerance": True}
+    assert metadata["unexplained"] == {
+        "input": -3,
+        "output": 0,
+        "cost": "+0.0000252 USD",  # 0.0000612 - 0.0000360, and no finding holds any of it
+        "within_tolerance": True,
+    }
+
+
+def test_metadata_says_who_made_a_cost_and_what_a_finding_costs() -> None:
+    of_book = traces.Money(traces.Decimal("0.0000612"), "USD", "operator: prices.entries[0]")
+    held = replace(traces.finding(), cost=traces.Money(traces.Decimal("0.0000252"), "USD", of_book.origin))
+    metadata = call_row(vendor=traces.vendor(cost=of_book), findings=(held,))["metadata"]
+    assert (metadata["vendor"]["cost"], metadata["vendor"]["cost_from"]) == (
+        "0.0000612 USD",
+        "operator: prices.entries[0]",
+    )
+    assert "cost_from" not in metadata["dify"]
+    assert metadata["findings"][0].startswith(
+        "retry_billed: +120 input, +12 output tokens, +0.0000252 USD (certain)."
+    )
+    assert metadata["unexplained"]["cost"] == "0 USD"
 
 
 def test_what_belongs_to_the_trace_is_on_every_span() -> None:

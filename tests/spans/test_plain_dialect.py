@@ -116,6 +116,16 @@ def test_what_is_unknown_is_absent_and_never_zero() -> None:
     assert found["dify_exporter.findings"] == []
 
 
+def test_a_cost_that_the_price_book_made_says_so_and_one_that_the_source_told_does_not() -> None:
+    of_book = traces.Money(traces.Decimal("0.00005"), "USD", "genai-prices 0.2.3: openai/gpt-4o-mini")
+    counted = traces.local(cost=of_book)
+    found = leaf(project(traces.one_call(local=counted, vendor=traces.vendor()))).attributes
+    assert found["dify_exporter.cost.local.total"] == 0.00005
+    assert {key: value for key, value in found.items() if key.endswith(".origin")} == {
+        "dify_exporter.cost.local.origin": "genai-prices 0.2.3: openai/gpt-4o-mini"
+    }
+
+
 def test_a_known_zero_is_zero() -> None:
     zero = traces.dify(0, 0, kind=DifyKind.ZERO)
     found = leaf(project(traces.one_call(dify=zero, vendor=None))).attributes

@@ -11,7 +11,7 @@ from typing import Any
 import orjson
 
 from exporter import ids
-from exporter.model import Call, Micros, Status, Step, StepKind
+from exporter.model import Call, Micros, Recorded, Status, Step, StepKind, Tokens
 from exporter.sources.assemble.node_call import call_of, planned_model
 from exporter.sources.assemble.parsing import (
     EMPTY,
@@ -59,7 +59,7 @@ def _call(rows: TraceRows, node: NodeRow, step: Step, metadata: Json, notes: lis
             },
             "node.execution_metadata",
             notes,
-        )
+        ) or _of_rounds(metadata, notes)
     params = model.get("completion_params")
     planned = EMPTY if model else planned_model(rows, node, notes)
     return call_of(
@@ -82,6 +82,23 @@ def _scalars(value: object) -> tuple[tuple[str, str | int | float | bool], ...]:
     return tuple(
         (str(key), item) for key, item in value.items() if isinstance(item, str | int | float | bool)
     )
+
+
+def _of_rounds(metadata: Json, notes: list[str]) -> Recorded | None:
+    """What the log's rounds add up to: before Dify 1.6.0 the node keeps no sum of its own. A round repeats what the
+    thought below it says, so the entries without a counted one below them are added."""
+    totals = {
+        str(entry.get("message_id") or entry.get("id")): (entry.get("parent_id"), total)
+        for entry in _entries(metadata)
+        if (
+            total := token_count(
+                inner_object(entry.get("metadata")).get("total_tokens"), "agent log's total_tokens", notes
+            )
+        )
+    }
+    repeated = {str(parent) for parent, _ in totals.values()}
+    total = sum(total for name, (_, total) in totals.items() if name not in repeated)
+    return Recorded(Tokens(), "node.execution_metadata.agent_log", total) if total else None
 
 
 def _entries(metadata: Json) -> list[dict[str, Any]]:

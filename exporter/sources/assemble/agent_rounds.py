@@ -20,6 +20,8 @@ from exporter.sources.assemble.parsing import (
     provider_name,
     seconds_to_micros,
     token_count,
+    unit_prices,
+    untold_price,
 )
 from exporter.sources.rows import MessageRow, ThoughtRow, TraceRows
 
@@ -92,7 +94,7 @@ def _round_step(
         user=rows.user,
         query=row.query,
         message_id=row.id,
-        note=note,
+        note=note or untold_price(row.total_price, row.message_unit_price, row.answer_unit_price),
     )
     return Step(
         span_id=ids.span_id(thought.id),
@@ -121,9 +123,18 @@ def _recorded(thought: ThoughtRow, message: Recorded, notes: list[str]) -> tuple
     if message.tokens.total == 0 and tokens.total:
         kept = f"rounds_not_in_message:{tokens.input}+{tokens.output}"
         return Recorded(Tokens(0, 0), "messages (0 although the agent round has tokens)", 0), kept
+    if tokens == Tokens() and thought.tokens is not None:
+        total = token_count(thought.tokens, "the agent log's tokens", notes)
+        if message.tokens.total == 0 and total:
+            return Recorded(Tokens(0, 0), "messages (0 although the agent round has tokens)", 0), None
+        return Recorded(tokens, "agent log (total of the round)", total), None
     priced = bool(thought.message_unit_price or thought.answer_unit_price)
     cost = money(thought.total_price, thought.currency, priced)
-    return Recorded(tokens, "message_agent_thoughts", tokens.total, cost), None
+    rates = unit_prices(
+        (thought.message_unit_price, thought.message_price_unit), (thought.answer_unit_price, thought.answer_price_unit),
+        thought.currency,
+    )  # fmt: skip
+    return Recorded(tokens, "message_agent_thoughts", tokens.total, cost, rates), None
 
 
 def _prompts(prompt: tuple[PromptMessage, ...] | None, count: int) -> list[Round]:

@@ -21,6 +21,8 @@ from exporter.sources.assemble.parsing import (
     seconds_to_micros,
     text_of,
     token_count,
+    unit_prices,
+    untold_price,
 )
 from exporter.sources.rows import MessageRow, TraceRows
 
@@ -33,7 +35,7 @@ def message(rows: TraceRows) -> Trace:
     row = rows.message
     if row is None:
         raise ValueError("message row is missing")
-    notes: list[str] = []
+    notes = list(rows.notes)
     metadata = parse_object(row.message_metadata, "messages.message_metadata", notes)
     prompt = prompt_messages(parse(row.message, "messages.message", notes))
     status = _status(row, metadata)
@@ -89,7 +91,10 @@ def message_recorded(row: MessageRow, notes: list[str]) -> Recorded:
         token_count(row.answer_tokens, "messages.answer_tokens", notes),
     )
     priced = bool(row.message_unit_price or row.answer_unit_price)
-    return Recorded(tokens, "messages", tokens.total, money(row.total_price, row.currency, priced))
+    rates = unit_prices(
+        (row.message_unit_price, row.message_price_unit), (row.answer_unit_price, row.answer_price_unit), row.currency
+    )  # fmt: skip
+    return Recorded(tokens, "messages", tokens.total, money(row.total_price, row.currency, priced), rates)
 
 
 def message_end(row: MessageRow) -> Micros:
@@ -147,6 +152,7 @@ def _model_step(
         user=rows.user,
         query=row.query,
         message_id=row.id,
+        note=untold_price(row.total_price, row.message_unit_price, row.answer_unit_price),
     )
     return Step(
         span_id=ids.synthetic_span_id(ids.trace_id(row.id), "model", 0),

@@ -20,9 +20,12 @@ def node_end(node: NodeRow) -> Micros:
 
 
 def node_status(node: NodeRow) -> Status:
-    """`error` is no failure flag: a node that succeeded on a retry keeps the failed try's text (Dify 1.14)."""
+    """`error` is no failure flag: a node that succeeded on a retry keeps the failed try's text (Dify 1.14). Before 1.9.0
+    a failed try keeps a row of its own for good, with status `retry` and an end."""
     if node.status in _FAILED:
         return Status.STOPPED if (node.error or "").startswith("Aborted") else Status.ERROR
+    if node.status == "retry" and node.finished_at is not None:
+        return Status.ERROR
     if node.status == "stopped":
         return Status.STOPPED
     return Status.UNFINISHED if node.status in _RUNNING else Status.OK

@@ -45,9 +45,9 @@ def node_steps(
     step = _step(rows, node, metadata, notes)
     if node.node_type == "agent":
         return agent_steps(rows, node, step, metadata, trace_id, notes)
-    if node.node_type == "knowledge-retrieval":
-        return _retrieval_steps(rows, node, step, metadata, trace_id, notes)
-    return [step]
+    if node.node_type in MODEL_NODES or node.node_type in CONTAINERS:
+        return [step]
+    return _usage_steps(rows, node, step, metadata, trace_id, notes)
 
 
 def _step(rows: TraceRows, node: NodeRow, metadata: Json, notes: list[str]) -> Step:
@@ -195,23 +195,41 @@ def _first_token(node: NodeRow, data: Json) -> Micros | None:
     return max(node.created_at, node_end(node) - latency) + first
 
 
-def _retrieval_steps(
+def _usage_steps(
     rows: TraceRows, node: NodeRow, step: Step, metadata: Json, trace_id: str, notes: list[str]
 ) -> list[Step]:
-    """A retrieval may ask a model (router, metadata filter; recorded from Dify 1.9.2): that call is a step of its own."""
-    total = token_count(metadata.get("total_tokens"), "knowledge-retrieval node's total_tokens", notes)
-    data = parse_object(node.process_data, "knowledge-retrieval node's process_data", notes)
-    recorded = usage_recorded(data.get("usage"), "node.process_data.usage", notes) if total else None
+    """A retrieval may ask a model (router, metadata filter; recorded from Dify 1.9.2), and so may a kind of node that is
+    newer than this program: the usage that such a row keeps is a call, a step of its own below the node."""
+    where = f"{node.node_type} node's"
+    if _is_workflow_tool(metadata) or not token_count(
+        metadata.get("total_tokens"), f"{where} total_tokens", notes
+    ):
+        return [step]
+    data = parse_object(node.process_data, f"{where} process_data", notes)
+    outputs = parse_object(node.outputs, f"{where} outputs", notes)
+    recorded = usage_recorded(data.get("usage"), "node.process_data.usage", notes) or usage_recorded(
+        outputs.get("usage"), "node.outputs.usage", notes
+    )
     if recorded is None:
         return [step]
-    call = call_of(rows, node, kind="hidden:retrieval", recorded=recorded)
+    is_retrieval = node.node_type == "knowledge-retrieval"
+    call = call_of(
+        rows,
+        node,
+        kind="hidden:retrieval" if is_retrieval else "chat",
+        provider=provider_name(data.get("model_provider")),
+        model=text_of(data.get("model_name")),
+        recorded=recorded,
+    )
     return [
         step,
         Step(
-            span_id=ids.synthetic_span_id(trace_id, "retrieval-model", node.id),
+            span_id=ids.synthetic_span_id(
+                trace_id, "retrieval-model" if is_retrieval else "node-model", node.id
+            ),
             parent_id=step.span_id,
             kind=StepKind.MODEL,
-            name="retrieval model",
+            name="retrieval model" if is_retrieval else call.model or "model",
             started_at=step.started_at,
             ended_at=step.ended_at,
             status=step.status,

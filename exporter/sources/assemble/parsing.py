@@ -13,7 +13,7 @@ from typing import Any
 
 import orjson
 
-from exporter.model import Micros, Money, PromptMessage, Recorded, Tokens, ToolCall
+from exporter.model import Micros, Money, PromptMessage, Recorded, Tokens, ToolCall, UnitPrices
 
 ABSURD_TOKENS = 10**9
 """No request has a thousand million tokens; such a number is damage, not a count."""
@@ -103,9 +103,39 @@ def usage_recorded(usage: object, provenance: str, notes: list[str]) -> Recorded
     total = token_count(usage.get("total_tokens"), f"{provenance}.total_tokens", notes)
     priced = any(decimal(usage.get(f"{side}_unit_price")) for side in ("prompt", "completion"))
     cost = money(usage.get("total_price"), usage.get("currency"), priced)
+    rates = unit_prices(
+        (usage.get("prompt_unit_price"), usage.get("prompt_price_unit")),
+        (usage.get("completion_unit_price"), usage.get("completion_price_unit")),
+        usage.get("currency"),
+    )
     if not prompt and not completion and total:
-        return Recorded(Tokens(), provenance, total, cost)
-    return Recorded(Tokens(prompt, completion), provenance, total, cost)
+        return Recorded(Tokens(), provenance, total, cost, rates)
+    return Recorded(Tokens(prompt, completion), provenance, total, cost, rates)
+
+
+def unit_prices(
+    given: tuple[object, object], written: tuple[object, object], currency: object
+) -> UnitPrices | None:
+    """Dify's unit price times its price unit (1e-6: the price is that of a million tokens), of input and output tokens. None
+    where they are not told. Both 0 say that Dify has no price for the model."""
+    rates = [_per_million(price, unit) for price, unit in (given, written)]
+    if rates[0] is None or rates[1] is None:
+        return None
+    return UnitPrices(rates[0], rates[1], text_of(currency) or "USD")
+
+
+def _per_million(price: object, unit: object) -> Decimal | None:
+    amount, one = decimal(price), decimal(unit)
+    if amount == 0:
+        return Decimal(0)
+    if amount is None or one is None or amount < 0 or one <= 0:
+        return None
+    return (amount * one).scaleb(6)
+
+
+def untold_price(*prices: object) -> str | None:
+    """A note for a call of which the source told nothing of Dify's price: a message's own columns are never all empty."""
+    return "price_untold" if all(price is None for price in prices) else None
 
 
 def money(amount: object, currency: object, priced: bool) -> Money | None:

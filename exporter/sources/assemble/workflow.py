@@ -30,7 +30,7 @@ def run(rows: TraceRows) -> Trace:
     row, message = rows.run, rows.message
     if row is None and message is None:
         raise ValueError("neither run nor message row is there")
-    notes: list[str] = []
+    notes = list(rows.notes)
     status = _run_status(row, message)
     is_final = (
         row.status in _FINISHED if row is not None else message is not None and message.status == "error"
@@ -81,7 +81,7 @@ def single_step(rows: TraceRows) -> Trace:
     """The Trace of one node run alone in the editor: paid like any other, part of no run."""
     if not rows.nodes:
         raise ValueError("node row is missing")
-    node, notes = rows.nodes[0], list[str]()
+    node, notes = rows.nodes[0], list(rows.notes)
     trace_id = ids.trace_id(node.id)
     built = node_steps(rows, node, trace_id, node.status not in (None, "running", "pending"), notes)
     steps = tuple(nest(trace_id, None, [(node, built)]))
