@@ -119,10 +119,10 @@ def _traces(count: int) -> Iterator[AssessedTrace]:
     rng = random.Random(1)
     for number in range(count):
         app, model = rng.randrange(_APPS), rng.choices(_MODELS, (70, 20, 9, 1))[0]
-        yield _trace(number, END - DAYS * DAY * (count - number) // count, f"App {app}", model, rng)
+        yield trace(number, END - DAYS * DAY * (count - number) // count, f"App {app}", model, rng)
 
 
-def _trace(number: int, at: Micros, app: str, model: str, rng: random.Random) -> AssessedTrace:
+def trace(number: int, at: Micros, app: str, model: str, rng: random.Random) -> AssessedTrace:
     record = str(UUID(int=number + 1))
     verdict = rng.choices(list(Verdict), (80, 16, 1, 2.9, 0.1))[0]
     calls = tuple(_call(f"message:{record}:{place}", at + place, model, verdict, rng) for place in range(2))

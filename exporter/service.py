@@ -85,7 +85,14 @@ def _readiness(app: App) -> Callable[[], Readiness]:
         stopped = pressure.problem(app.store, settings.state)
         return assess(
             app.store,
-            Live(app.now(), started_at, settings.dify.poll_interval, stopped, active_at=app.active_at),
+            Live(
+                app.now(),
+                started_at,
+                settings.dify.poll_interval,
+                stopped,
+                active_at=app.active_at,
+                destinations=settings.destinations,
+            ),
         )
 
     return look

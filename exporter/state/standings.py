@@ -108,7 +108,8 @@ def unattached(
     rows = connection.execute(
         f"SELECT record, {_STANDING} AS told, purpose, app_id,"
         " (SELECT app_name FROM traces t WHERE t.app_id = evidence.app_id LIMIT 1), method, confidence FROM evidence"
-        " WHERE at >= ? AND at < ? AND trace_id IS NULL AND told IN ('hidden', 'unrecorded') ORDER BY at, source, id",
+        " WHERE at >= ? AND at < ? AND trace_id IS NULL AND standing IN ('hidden', 'foreign')"
+        " AND told IN ('hidden', 'unrecorded') ORDER BY at, source, id",
         (since if since is not None else -(2**62), until if until is not None else 2**62),
     )
     for record, standing, purpose, app_id, app_name, method, confidence in rows:

@@ -1,4 +1,4 @@
-"""Sums of the ledger per quarter of an hour: what a report over ten million calls adds up in a second.
+"""Sums of the ledger per quarter of an hour and per four hours: what a report over ten million calls adds up in a second.
 
 Moved in the transaction that stores the calls, and unlike the counters of `totals` they follow every correction, down
 too. They stay when old calls are pruned. A stretch of time that cuts a quarter is completed from the calls themselves.
@@ -10,37 +10,32 @@ import sqlite3
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from decimal import ROUND_HALF_EVEN, Decimal
-from functools import lru_cache
-from typing import Any
 
 import orjson
 
-from exporter.compare.currencies import one_name
 from exporter.model import Micros
+from exporter.state.measures import (
+    Document,
+    Measures,
+    amount_text,
+    amounts,
+    costs_of,
+    gap,
+    measures,
+    money,
+)
 
-Document = dict[str, Any]
-Measures = Counter[str]
-"""Additive amounts by name: `calls`, `requests`, `verdict.<verdict>`, `<reading>.<tokens>`, `<reading>.cost.<currency>`,
-`finding.<code>.<tokens>`, `verified.…`, `chosen.…`, `both.…` (see `measures`). `unsplit` are tokens known as a total alone. Money is in units of 10⁻¹⁰."""
+__all__ = [
+    "BLOCK", "QUARTER", "Change", "Document", "Group", "Measures", "amount_text", "between", "costs_of", "fill",
+    "first_and_last", "gap", "group_of", "measures", "money", "prune",
+]  # fmt: skip
 
 QUARTER: Micros = 15 * 60 * 1_000_000
-MONEY_SCALE = 10
-"""Digits behind the point that are kept of each call's money: a tenth of a cached token's price, whatever the model."""
-
-Amounts = list[tuple[str, int]]
-"""Measures in parts; a name may come more than once, and an amount may be 0."""
+BLOCK: Micros = 16 * QUARTER
+"""Six to a day, so that days of UTC and of UTC+8, by which vendors bill, are made of whole ones."""
 
 _Identity = tuple[str, str, str, str, str]
 _GROUP = "app_id, provider, model, key, kind, app_name, workspace_id"
-_READINGS = ("dify", "local", "vendor")
-_PARTS = ("input", "output", "cache_read", "cache_write", "reasoning")
-_DIRECTIONS = ("input", "output")
-_TOKENS = {
-    name: tuple((part, f"{name}.{part}") for part in _PARTS)
-    for reading in _READINGS
-    for name in (reading, f"verified.{reading}")
-}
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,37 +64,53 @@ class Change:
             identity = _identity(document)
             self._names[identity] = (document["app_name"], workspace_id)
             values = self._of(started_at, identity)
-            for name, amount in _amounts(document):
+            for name, amount in amounts(document):
                 values[name] += amount
 
     def remove(self, calls: Iterable[tuple[Micros, Document]]) -> None:
         """These were there before, and are replaced."""
         for started_at, document in calls:
             values = self._of(started_at, _identity(document))
-            for name, amount in _amounts(document):
+            for name, amount in amounts(document):
                 values[name] -= amount
 
     def store(self, connection: sqlite3.Connection) -> None:
         """Belongs into the transaction that stores the calls."""
+        self.store_quarters(connection)
+        blocks: dict[tuple[Micros, _Identity], dict[str, int]] = {}
+        for (quarter, identity), values in self._values.items():
+            block = blocks.setdefault((quarter - quarter % BLOCK, identity), defaultdict(int))
+            for measure, value in values.items():
+                block[measure] += value
+        _add_up(connection, "sum_blocks", blocks)
+
+    def store_quarters(self, connection: sqlite3.Connection) -> None:
+        """As `store`, into a file that has no blocks yet."""
         connection.executemany(
             f"INSERT INTO sum_groups ({_GROUP}) VALUES (?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO UPDATE SET"
             " app_name = excluded.app_name, workspace_id = excluded.workspace_id"
             " WHERE app_name != excluded.app_name OR workspace_id != excluded.workspace_id",
             [(*identity, *names) for identity, names in self._names.items()],
         )
-        ids = {identity: _id(connection, identity) for _, identity in self._values}
-        connection.executemany(
-            "INSERT INTO sums VALUES (?, ?, ?, ?) ON CONFLICT DO UPDATE SET value = value + excluded.value",
-            [
-                (quarter, ids[identity], measure, value)
-                for (quarter, identity), values in self._values.items()
-                for measure, value in values.items()
-                if value and ids[identity] is not None
-            ],
-        )
+        _add_up(connection, "sums", self._values)
 
     def _of(self, started_at: Micros, identity: _Identity) -> dict[str, int]:
         return self._values.setdefault((_quarter(started_at), identity), defaultdict(int))
+
+
+def _add_up(
+    connection: sqlite3.Connection, table: str, changes: Mapping[tuple[Micros, _Identity], Mapping[str, int]]
+) -> None:
+    ids = {identity: _id(connection, identity) for _, identity in changes}
+    connection.executemany(
+        f"INSERT INTO {table} VALUES (?, ?, ?, ?) ON CONFLICT DO UPDATE SET value = value + excluded.value",
+        [
+            (starts_at, ids[identity], measure, value)
+            for (starts_at, identity), values in changes.items()
+            for measure, value in values.items()
+            if value and ids[identity] is not None
+        ],
+    )
 
 
 def _id(connection: sqlite3.Connection, identity: _Identity) -> int | None:
@@ -133,174 +144,32 @@ def group_of(document: Document, workspace_id: str = "") -> Group:
     return Group(*_identity(document), document["app_name"] or "", workspace_id)
 
 
-def measures(document: Document) -> Measures:
-    """What one call adds. `verified.*` are the numbers of the calls whose difference was judged: vendor − dify of these is
-    their findings and their unexplained rest, to the token."""
-    found: Measures = Counter()
-    for name, amount in _amounts(document):
-        found[name] += amount
-    return Counter({name: amount for name, amount in found.items() if amount})
-
-
-def _amounts(document: Document) -> Amounts:
-    """The same in parts: a measure may come more than once."""
-    readings, vendor = document["readings"], independent(document)
-    found = [("calls", 1), (f"verdict.{document['verdict']}", 1), (f"status.{document['status']}", 1)]
-    found += _reading("dify", readings["dify"])
-    found += _reading("local", readings["local"])
-    found += _reading("vendor", vendor)
-    if vendor is not None:
-        attempts = len(vendor["attempts"])
-        found += [("requests", attempts), ("requests.retried", max(0, attempts - 1))]
-    if document["unexplained"] is not None:
-        found.append(("verified.calls", 1))
-        for name in _READINGS:
-            found += _reading(f"verified.{name}", readings[name])
-        found += _rest(document["unexplained"])
-    found += _findings(document["findings"])
-    found += _chosen(readings["dify"], readings["local"], vendor)
-    found += _both_costs(document, vendor)
-    return found
-
-
-def independent(document: Document) -> Document | None:
-    """The vendor's own reading of a call document; None where it is absent or only relayed by Dify."""
-    vendor: Document | None = document["readings"]["vendor"]
-    return vendor if vendor is not None and vendor["independent"] else None
-
-
-def _reading(name: str, reading: Document | None) -> Amounts:
-    if reading is None:
-        return [(f"{name}.absent", 1)]
-    found = [(measure, amount) for part, measure in _TOKENS[name] if (amount := reading[part])]
-    total = reading.get("total")
-    if total is not None:
-        if (rest := total - (reading["input"] or 0) - (reading["output"] or 0)) > 0:
-            found.append((f"{name}.unsplit", rest))
-    elif reading["input"] is None or reading["output"] is None:
-        found.append((f"{name}.unknown", 1))
-    if reading["cost"] is None:
-        found.append((f"{name}.unpriced", 1))
-    else:
-        found.append((f"{name}.cost.{one_name(reading['currency'])}", _units(reading["cost"])))
-    return found
-
-
-def _findings(findings: Iterable[Document]) -> Amounts:
-    found: Amounts = []
-    for finding in findings:
-        name = f"finding.{finding['code']}"
-        found.append((f"{name}.calls", 1))
-        found += [(f"{name}.{direction}", finding[direction]) for direction in _DIRECTIONS]
-        if finding.get("cost") is not None:
-            found.append((f"{name}.cost.{one_name(finding['currency'])}", _units(finding["cost"])))
-    return found
-
-
-def _rest(unexplained: Document) -> Amounts:
-    rest, answer_rest = unexplained["input"] or 0, unexplained["output"] or 0
-    if not rest and not answer_rest:
-        return []
-    return [
-        ("unexplained.input", rest),
-        ("unexplained.output", answer_rest),
-        ("unexplained.size", abs(rest) + abs(answer_rest)),
-        ("unexplained.calls", 1),
-    ]
-
-
-def _chosen(dify: Document | None, local: Document | None, vendor: Document | None) -> Amounts:
-    """What a bill should say of the call, as far as anybody knows: the vendor's count, else Dify's, else our own."""
-    known = [item for item in (vendor, dify, local) if item is not None]
-    counted = next((item for item in known if None not in (item["input"], item["output"])), None)
-    priced = next((item for item in known if item["cost"] is not None), None)
-    found = [("chosen.requests", len(vendor["attempts"]) if vendor else 1)]
-    if counted is not None:
-        found += [("chosen.input", counted["input"]), ("chosen.output", counted["output"])]
-    if priced is not None:
-        found.append((f"chosen.cost.{one_name(priced['currency'])}", _units(priced["cost"])))
-    return found
-
-
-def _both_costs(document: Document, vendor: Document | None) -> Amounts:
-    """Money of the judged calls whose cost both sides state in one currency, and what of it findings hold: only these can be
-    compared. Where Dify recorded no tokens it asks for nothing."""
-    if vendor is None or vendor["cost"] is None or document["unexplained"] is None:
-        return []
-    currency, dify = one_name(vendor["currency"]), document["readings"]["dify"]
-    recorded = _recorded_units(dify, currency)
-    if recorded is None:
-        return []
-    held = [
-        _units(finding["cost"])
-        for finding in document["findings"]
-        if finding.get("cost") is not None and one_name(finding["currency"]) == currency
-    ]
-    return [
-        (f"both.dify.cost.{currency}", recorded),
-        (f"both.vendor.cost.{currency}", _units(vendor["cost"])),
-        (f"both.findings.cost.{currency}", sum(held)),
-        (f"both.calls.{currency}", 1),
-    ]
-
-
-def _recorded_units(dify: Document | None, currency: str) -> int | None:
-    if dify is None or (dify["cost"] is None and not dify["input"] and not dify["output"]):
-        return 0
-    if dify["cost"] is None or one_name(dify["currency"]) != currency:
-        return None
-    return _units(dify["cost"])
-
-
-@lru_cache(maxsize=1024)
-def _units(amount: str) -> int:
-    """As `scaled`, of decimal text; a call states the same amount in several measures."""
-    return scaled(Decimal(amount))
-
-
-def scaled(amount: Decimal) -> int:
-    """Money in the units that sums are kept in."""
-    return int(amount.scaleb(MONEY_SCALE).to_integral_value(ROUND_HALF_EVEN))
-
-
-def money(units: int) -> Decimal:
-    """The amount of so many units."""
-    return Decimal(units).scaleb(-MONEY_SCALE)
-
-
-def amount_text(units: int) -> str:
-    """The same as decimal text."""
-    return format(money(units).normalize(), "f")
-
-
-def costs_of(measures: Measures, prefix: str) -> dict[str, str]:
-    """The amounts whose names begin so, by currency, as decimal text."""
-    return {
-        name.removeprefix(prefix): amount_text(value)
-        for name, value in sorted(measures.items())
-        if name.startswith(prefix)
-    }
-
-
 def between(connection: sqlite3.Connection, since: Micros, until: Micros) -> dict[Group, Measures]:
     """The sums over all calls that began in [since, until), exactly, as far as calls at a cut quarter are still kept."""
     first, last = _quarter(since + QUARTER - 1), _quarter(until)
     found: dict[Group, Measures] = defaultdict(Counter)
     if first >= last:
         _add_calls(connection, found, since, until)
-    else:
-        _add_calls(connection, found, since, first)
-        _add_sums(connection, found, first, last)
-        _add_calls(connection, found, last, until)
+        return dict(found)
+    block, end = first + -first % BLOCK, last - last % BLOCK
+    if block >= end:
+        block = end = last
+    _add_calls(connection, found, since, first)
+    _add_sums(connection, found, "sums", first, block)
+    _add_sums(connection, found, "sum_blocks", block, end)
+    _add_sums(connection, found, "sums", end, last)
+    _add_calls(connection, found, last, until)
     return dict(found)
 
 
 def _add_sums(
-    connection: sqlite3.Connection, found: dict[Group, Measures], since: Micros, until: Micros
+    connection: sqlite3.Connection, found: dict[Group, Measures], table: str, since: Micros, until: Micros
 ) -> None:
+    if since >= until:
+        return
     groups = {row[0]: Group(*row[1:]) for row in connection.execute(f"SELECT id, {_GROUP} FROM sum_groups")}
     rows = connection.execute(
-        "SELECT group_id, measure, sum(value) FROM sums WHERE starts_at >= ? AND starts_at < ?"
+        f"SELECT group_id, measure, sum(value) FROM {table} WHERE starts_at >= ? AND starts_at < ?"
         " GROUP BY group_id, measure HAVING sum(value) != 0",
         (since, until),
     )
@@ -334,10 +203,17 @@ def first_and_last(connection: sqlite3.Connection) -> tuple[Micros, Micros] | No
 def prune(connection: sqlite3.Connection, before: Micros) -> None:
     """Forget the sums of quarters that ended before that time."""
     connection.execute("DELETE FROM sums WHERE starts_at <= ?", (before - QUARTER,))
+    cut = before - before % BLOCK
+    connection.execute("DELETE FROM sum_blocks WHERE starts_at <= ?", (cut,))
+    connection.execute(
+        "INSERT INTO sum_blocks SELECT ?1, group_id, measure, sum(value) FROM sums"
+        " WHERE starts_at >= ?1 AND starts_at < ?1 + ?2 GROUP BY group_id, measure",
+        (cut, BLOCK),
+    )
 
 
 def fill(connection: sqlite3.Connection) -> None:
-    """Make the sums, and the gaps of traces, of a ledger that was written before there were any."""
+    """Make the sums per quarter, and the gaps of traces, of a ledger that was written before there were any."""
     for page in _pages(connection):
         change = Change()
         gaps: dict[str, int] = {}
@@ -346,7 +222,7 @@ def fill(connection: sqlite3.Connection) -> None:
             change.add([(started_at, document)], workspace_id or "")
             if (found := gap([document])) is not None:
                 gaps[trace_id] = gaps.get(trace_id, 0) + found
-        change.store(connection)
+        change.store_quarters(connection)
         connection.executemany(
             "UPDATE traces SET gap = coalesce(gap, 0) + ? WHERE trace_id = ?",
             [(value, trace_id) for trace_id, value in gaps.items()],
@@ -360,18 +236,3 @@ def _pages(connection: sqlite3.Connection) -> Iterator[list[tuple[str, Micros, s
     )
     while page := rows.fetchmany(1000):
         yield page
-
-
-def gap(documents: Iterable[Mapping[str, Any]]) -> int | None:
-    """Vendor − dify tokens over those of these calls that have an independent reading; None when none has."""
-    gaps = [_gap(document) for document in documents if independent(dict(document)) is not None]
-    known = [value for value in gaps if value is not None]
-    return sum(known) if known else None
-
-
-def _gap(document: Mapping[str, Any]) -> int | None:
-    vendor, dify = document["readings"]["vendor"], document["readings"]["dify"]
-    if vendor["input"] is None or vendor["output"] is None:
-        return None
-    recorded = (dify.get("total") or 0) if dify is not None else 0
-    return int(vendor["input"] + vendor["output"] - recorded)

@@ -8,10 +8,11 @@ backlog is full, which is then the problem), dead letters, records set aside.
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 
 from exporter import problems
+from exporter.config import DestinationSettings
 from exporter.errors import StateRefused
 from exporter.model import Micros
 from exporter.state import health, outbox, records
@@ -40,6 +41,7 @@ class Live:
     stopped: str | None = None
     job: str = "poll"
     active_at: Micros | None = None
+    destinations: Sequence[DestinationSettings] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +53,7 @@ class Seen:
     backlogs: Mapping[str, Backlog]
     set_aside: int
     oldest_due: Micros | None
+    twice: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,7 +107,7 @@ def judge(live: Live, seen: Seen) -> Readiness:
     ]
     return Readiness(
         problems=(*reading, *held),
-        warnings=tuple(_warnings(seen)),
+        warnings=(*_warnings(seen), *problems.twice(live.destinations, seen.twice)),
         is_reading=not reading,
         read_at=read_at,
         lag_seconds=_lag(live.now, read_at, seen.oldest_due, is_reading=not reading),
@@ -119,6 +122,7 @@ def _look(store: Store, now: Micros) -> Seen:
             outbox.backlogs(connection),
             len(records.set_aside(connection)),
             records.oldest_due(connection, now),
+            health.facts(connection, problems.TWICE),
         )
 
 

@@ -5,7 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from exporter.config import StateSettings
+from exporter import problems
+from exporter.config import DestinationSettings, StateSettings
 from exporter.destinations.base import Unit
 from exporter.model import RecordKind, RecordRef
 from exporter.state import health, outbox, pressure, records
@@ -200,3 +201,12 @@ def test_a_damaged_state_file_leaves_healthz_alive_and_the_rest_plain(store: Sto
         assert answer.status_code == 503, path
         assert "is damaged" in answer.text
         assert "Traceback" not in answer.text
+
+
+def test_tokens_that_are_counted_twice_are_a_warning(reading: Store) -> None:
+    with reading.transaction("test") as connection:
+        health.remember(connection, f"{problems.TWICE}langfuse", '["Support", "Search"]')
+    langfuse = DestinationSettings(kind="langfuse", public_key="pk", secret_key="sk")  # type: ignore[arg-type, call-arg]
+    (warning,) = assess(reading, replace(LIVE, destinations=[langfuse])).warnings
+    assert "2 apps (Support, Search)" in warning
+    assert assess(reading, LIVE).is_ready
