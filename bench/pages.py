@@ -123,6 +123,7 @@ def _traces(count: int) -> Iterator[AssessedTrace]:
 
 
 def trace(number: int, at: Micros, app: str, model: str, rng: random.Random) -> AssessedTrace:
+    """A chat message with two model calls, readings and verdicts as `rng` has them."""
     record = str(UUID(int=number + 1))
     verdict = rng.choices(list(Verdict), (80, 16, 1, 2.9, 0.1))[0]
     calls = tuple(_call(f"message:{record}:{place}", at + place, model, verdict, rng) for place in range(2))

@@ -5,6 +5,7 @@ Field names and order are the design's; a reading that does not exist is null.
 
 from __future__ import annotations
 
+from decimal import Decimal
 from typing import Any
 
 from exporter.clock import rfc3339
@@ -20,6 +21,7 @@ from exporter.model import (
     Step,
     Tokens,
     Trace,
+    UnitPrices,
     VendorReading,
 )
 from exporter.prices import in_force
@@ -147,11 +149,26 @@ def _tokens(tokens: Tokens) -> Document:
     }
 
 
+def _plain(amount: Decimal) -> str:
+    return format(amount.normalize(), "f")
+
+
+def _unit_prices(rates: UnitPrices | None) -> Document | None:
+    if rates is None:
+        return None
+    return {
+        "input": _plain(rates.input),
+        "output": _plain(rates.output),
+        "currency": rates.currency,
+        "per": 1_000_000,
+    }
+
+
 def _money(cost: Money | None) -> Document:
     if cost is None:
         return {"cost": None, "currency": None, "cost_from": None}
     return {
-        "cost": format(cost.amount.normalize(), "f"),
+        "cost": _plain(cost.amount),
         "currency": cost.currency,
         "cost_from": cost.origin,
     }
@@ -164,6 +181,7 @@ def _dify(reading: DifyReading | None) -> Document | None:
         **_tokens(reading.tokens),
         "total": reading.total if reading.total is not None else reading.tokens.total,
         **_money(reading.cost),
+        "unit_prices": _unit_prices(reading.rates),
         "provenance": reading.provenance,
         "kind": reading.kind.value,
     }

@@ -10,7 +10,7 @@ from exporter.clock import rfc3339
 from exporter.compare.foreign import foreign_traffic
 from exporter.config import Settings
 from exporter.model import Micros
-from exporter.state import evidence, standings
+from exporter.state import buckets, evidence, standings
 from exporter.state.standings import Group
 from exporter.state.store import Store
 
@@ -23,12 +23,14 @@ def document(
     store: Store, settings: Settings, now: Micros, since: Micros | None = None, until: Micros | None = None
 ) -> Document:
     """`sources`: requests per standing, records refused, clock difference. `hidden`, `unrecorded`, `foreign`: requests
-    and tokens per source, purpose, model and key. `buckets`: usage that a source tells only per stretch of time."""
+    and tokens per source, purpose, model and key. `buckets`: usage that a source tells only per stretch of time;
+    `bucket_changes`: what it told otherwise before."""
     with store.read() as connection:
         groups = standings.groups(connection, since, until)
         counts = evidence.counts(connection)
         clocks = standings.clock_differences(connection)
-        buckets = evidence.bucket_sums(connection, since, until)
+        told = buckets.sums(connection, since, until)
+        changed = buckets.changes(connection, since, until)
     names = sorted({*counts, *(group.source for group in groups), *(item.name for item in settings.vendor)})
     return {
         "at": rfc3339(now),
@@ -44,7 +46,8 @@ def document(
         "hidden": [_group(group) for group in groups if group.standing == standings.HIDDEN],
         "unrecorded": [_group(group) for group in groups if group.standing == standings.UNRECORDED],
         "foreign": [_foreign(group) for group in groups if group.standing == standings.FOREIGN],
-        "buckets": buckets,
+        "buckets": told,
+        "bucket_changes": changed,
     }
 
 

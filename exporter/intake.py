@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from exporter.errors import ExporterError
 from exporter.model import Micros
-from exporter.state import evidence
+from exporter.state import buckets, evidence
 from exporter.state.store import Store
 from exporter.vendor.pullers.base import Puller
 
@@ -73,10 +73,10 @@ class Intake:
                 position = evidence.position(connection, puller.name)
             now = self._clock()
             pulled = puller.pull(position, now)
-            if pulled.position != position or pulled.records or pulled.buckets:
+            if pulled.position != position or pulled.records or pulled.buckets or pulled.told:
                 with self._store.transaction("evidence") as connection:
                     new += evidence.add(connection, pulled.records, now)
-                    evidence.put_buckets(connection, pulled.buckets, now)
+                    buckets.put(connection, pulled.buckets, now, pulled.told)
                     for bad in pulled.refused:
                         evidence.refuse(connection, puller.name, bad.place, bad.reason, now)
                     evidence.move(connection, puller.name, pulled.position, now)

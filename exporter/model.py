@@ -76,6 +76,21 @@ class Money:
     origin: str | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class UnitPrices:
+    """What Dify's record says that a million input and a million output tokens cost; 0 and 0 where Dify has no price for the
+    model."""
+
+    input: Decimal
+    output: Decimal
+    currency: str
+
+    @property
+    def is_missing(self) -> bool:
+        """Whether Dify has no price."""
+        return not self.input and not self.output
+
+
 class DifyKind(StrEnum):
     """What kind of number Dify's record is (reference: tokenizers §6 and §7.2)."""
 
@@ -101,13 +116,15 @@ class Accuracy(StrEnum):
 class Recorded:
     """What Dify's row says about one call, before anyone judged it.
 
-    `total` differs from `tokens.total` only where Dify knows the total alone (ReAct agent nodes).
+    `total` differs from `tokens.total` only where Dify knows the total alone (ReAct agent nodes). `rates` are the prices
+    that Dify says it multiplied by, None where it kept none.
     """
 
     tokens: Tokens
     provenance: str
     total: int | None = None
     cost: Money | None = None
+    rates: UnitPrices | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,6 +136,7 @@ class DifyReading:
     kind: DifyKind
     total: int | None = None
     cost: Money | None = None
+    rates: UnitPrices | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,6 +9,8 @@ from rich.table import Table
 from rich.text import Text
 from rich.tree import Tree
 
+from exporter import printed_money
+
 Document = dict[str, Any]
 
 _COLOURS = {
@@ -36,7 +38,8 @@ def pair(reading: Document | None) -> str:
 
 def calls_table(documents: list[Document]) -> Table:
     """One line a call."""
-    table = Table(box=None, pad_edge=False, header_style="bold")
+    note = printed_money.FOOTNOTE if printed_money.is_by_book(documents) else None
+    table = Table(box=None, pad_edge=False, header_style="bold", caption=note, caption_justify="left")
     for name, right in (
         ("started", False),
         ("app", False),
@@ -44,6 +47,7 @@ def calls_table(documents: list[Document]) -> Table:
         ("dify", True),
         ("local", True),
         ("vendor", True),
+        ("cost", True),
     ):
         table.add_column(name, justify="right" if right else "left")
     table.add_column("verdict")
@@ -57,6 +61,7 @@ def calls_table(documents: list[Document]) -> Table:
             pair(readings["dify"]),
             pair(readings["local"]),
             _vendor_pair(readings["vendor"]),
+            printed_money.costs(readings),
             verdict(document["verdict"]),
             ", ".join(finding["code"] for finding in document["findings"]),
         )
@@ -126,25 +131,34 @@ def evidence(console: Console, document: Document) -> None:
         ("Hidden: Dify asked on its own, in no message or run", "hidden"),
         ("Unrecorded: of Dify's users or apps, but no row is left of it", "unrecorded"),
         ("Foreign: not Dify's", "foreign"),
-        ("Told by the vendor only per day", "buckets"),
+        ("Told by the vendor only per stretch of time", "buckets"),
     ):
         if document[name]:
             console.print()
             console.print(_traffic(title, document[name]))
+    for change in document["bucket_changes"]:
+        console.print(
+            f"{change['source']} {change['report']}: {change['stretches']:,} stretches were told otherwise before; since then"
+            f" {change['input']:+,} input, {change['output']:+,} output tokens (last {change['last_changed_at']})",
+            style="dim", highlight=False, markup=False,
+        )  # fmt: skip
 
 
 def _traffic(title: str, groups: list[Document]) -> Table:
     table = Table(box=None, pad_edge=False, header_style="bold", title=title, title_justify="left")
+    has_cost = any(group.get("cost") for group in groups)
     for name, right in (
         ("source", False), ("for", False), ("model", False), ("key", False),
-        ("requests", True), ("input", True), ("output", True),
+        ("requests", True), ("input", True), ("output", True), *([("cost", True)] if has_cost else []),
     ):  # fmt: skip
         table.add_column(name, justify="right" if right else "left")
     for group in groups:
         numbers = (group["requests"], group["input"], group["output"])
+        cost = f"{group['cost']} {group['currency']}" if group.get("cost") else "–"
         table.add_row(
-            group["source"], group.get("purpose") or "–", group["model"] or "–", group["key"] or "–",
-            *("–" if number is None else f"{number:,}" for number in numbers),
+            group["source"], group.get("purpose") or group.get("report") or "–", group["model"] or "–",
+            group["key"] or "–", *("–" if number is None else f"{number:,}" for number in numbers),
+            *([cost] if has_cost else []),
         )  # fmt: skip
     return table
 
@@ -200,17 +214,29 @@ def _explain_call(console: Console, call: Document) -> None:
             table.add_row(source, "–", "–", "–", "no reading")
             continue
         numbers = ["–" if reading[part] is None else f"{reading[part]:,}" for part in ("input", "output")]
-        cost = "–" if reading["cost"] is None else f"{reading['cost']} {reading['currency']}"
-        table.add_row(source, *numbers, cost, _origin(source, reading))
+        table.add_row(source, *numbers, printed_money.amount(reading), _origin(source, reading))
     console.print(table)
+    for line in printed_money.origins(call["readings"]):
+        console.print(f"  {line}", style="dim", highlight=False, markup=False)
     for finding in call["findings"]:
         _finding(console, finding)
-    rest = call["unexplained"]
-    if rest and (rest["input"] or rest["output"]):
+    _rest(console, call["unexplained"])
+
+
+def _rest(console: Console, rest: Document | None) -> None:
+    """What nothing explains: tokens in red; money alone, mostly what was rounded, in plain."""
+    if not rest:
+        return
+    money = printed_money.amount(rest, signed=True)
+    if rest["input"] or rest["output"]:
         word = "within tolerance" if rest["within_tolerance"] else "above tolerance"
+        cost = "" if money == "–" else f", {money}"
         console.print(
-            f"  unexplained rest: {rest['input']:+} input, {rest['output']:+} output ({word})", style="red"
+            f"  unexplained rest: {rest['input']:+} input, {rest['output']:+} output{cost} ({word})",
+            style="red",
         )
+    elif float(rest.get("cost") or 0):
+        console.print(f"  unexplained rest: {money}", highlight=False)
 
 
 def _origin(source: str, reading: Document) -> str:
@@ -229,6 +255,8 @@ def _origin(source: str, reading: Document) -> str:
 
 def _finding(console: Console, finding: Document) -> None:
     amounts = f"{finding['input']:+,} input, {finding['output']:+,} output"
+    if finding.get("cost") is not None:
+        amounts += f", {printed_money.amount(finding, signed=True)}"
     console.print(f"  {finding['code']}  {amounts}  ({finding['confidence']})", style="cyan", highlight=False)
     console.print(f"    {finding['evidence']}", highlight=False)
     console.print(f"    → {finding['advice']}", highlight=False)

@@ -9,6 +9,7 @@ from enum import StrEnum
 
 from exporter.compare.catalog import FINDINGS, Level
 from exporter.doctor.facts import Facts
+from exporter.doctor.unpriced import unpriced_words
 
 _NO_EVIDENCE = "Without the vendor's own numbers this cannot be told; add a vendor source (docs/evidence.md)."
 _LITTLE_PERCENT = 1.0
@@ -223,19 +224,16 @@ def _recount(facts: Facts) -> Answer:
 
 def _prices(facts: Facts) -> Answer:
     codes = ("price_differs", "price_tier", "price_hours", "price_missing", "charge_differs")
-    unpriced = facts.total["vendor"]["unpriced_calls"]
+    unpriced = unpriced_words(facts)
     found = facts.finding(*codes)
     if found["calls"]:
         return Answer(
-            "prices", State.PROBLEM, f"Dify's price is not the book's in {found['calls']:,} calls; {unpriced:,} have no price at all",
+            "prices", State.PROBLEM, "; ".join((f"Dify's price is not the book's in {found['calls']:,} calls", *unpriced)),
             "See the findings of `dify-exporter report`; docs/prices.md says how to write your contract's prices down.",
         )  # fmt: skip
     if unpriced:
         return Answer(
-            "prices",
-            State.UNKNOWN,
-            f"{unpriced:,} calls have no price",
-            "Write them down in `prices` (docs/prices.md).",
+            "prices", State.UNKNOWN, "; ".join(unpriced), "Write them down in `prices` (docs/prices.md)."
         )
     return Answer("prices", State.FINE, "Dify's prices are the book's")
 

@@ -68,6 +68,7 @@ def classify_recorded(call: Call) -> DifyReading | None:
         kind=_kind(call),
         total=recorded.total,
         cost=recorded.cost,
+        rates=recorded.rates,
     )
 
 

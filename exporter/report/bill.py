@@ -24,34 +24,49 @@ from exporter.vendor.pullers.base import Bucket
 
 Document = dict[str, Any]
 _PARTS = ("input", "output")
+UNTOLD = ""
+"""The model of usage whose model nobody told."""
 _DETAILS = ("cache_read", "cache_write", "reasoning")
 
 
 @dataclass(slots=True)
 class _Billed:
-    """What a source's stretches add up to for one scope and model. `unknown` names what at least one of them did not tell."""
+    """What a source's stretches add up to for one scope and model. `unknown` names what at least one of them did not tell,
+    of those that tell counts at all: rows of money alone stand beside them."""
 
     sums: Counter[str] = field(default_factory=Counter)
     money: dict[str, Decimal] = field(default_factory=dict)
+    known: set[str] = field(default_factory=set)
     unknown: set[str] = field(default_factory=set)
     cut: Counter[str] = field(default_factory=Counter)
+    cut_money: dict[str, Decimal] = field(default_factory=dict)
     keys: set[str] = field(default_factory=set)
 
     def add(self, bucket: Bucket) -> None:
         self.keys.add(bucket.key or "")
-        if bucket.cost is not None:
-            currency = one_name(bucket.currency or "")
-            self.money[currency] = self.money.get(currency, Decimal(0)) + bucket.cost
-        if bucket.tokens.input is None and bucket.tokens.output is None:
+        _add_cost(self.money, bucket)
+        counts = _counts(bucket)
+        if all(value is None for value in counts.values()):
             return
-        for name in (*_PARTS, *_DETAILS):
-            value = getattr(bucket.tokens, name)
+        for name, value in counts.items():
             self.sums[name] += value or 0
-            if value is None:
-                self.unknown.add(name)
-        self.sums["requests"] += bucket.requests or 0
-        if bucket.requests is None:
-            self.unknown.add("requests")
+            (self.unknown if value is None else self.known).add(name)
+
+    def cut_off(self, bucket: Bucket) -> None:
+        """A stretch that lies only partly in the window."""
+        _add_cost(self.cut_money, bucket)
+        self.cut.update({part: getattr(bucket.tokens, part) or 0 for part in _PARTS})
+
+
+def _counts(bucket: Bucket) -> dict[str, int | None]:
+    tokens = {name: getattr(bucket.tokens, name) for name in (*_PARTS, *_DETAILS)}
+    return {**tokens, "requests": bucket.requests}
+
+
+def _add_cost(money: dict[str, Decimal], bucket: Bucket) -> None:
+    if bucket.cost is not None:
+        currency = one_name(bucket.currency or "")
+        money[currency] = money.get(currency, Decimal(0)) + bucket.cost
 
 
 def bills(
@@ -74,11 +89,16 @@ def bills(
         if bucket.starts_at >= window.since and bucket.ends_at <= window.until:
             billed.add(bucket)
         else:
-            billed.cut.update({part: getattr(bucket.tokens, part) or 0 for part in _PARTS})
-    return [
-        _bill(source, name, scopes[name], models, lines, other, known, tolerance_percent)
-        for (source, name), models in sorted(found.items())
-    ]
+            billed.cut_off(bucket)
+    counting = {
+        source for (source, _), models in found.items() if any(item.known for item in models.values())
+    }
+    compared = []
+    for (source, name), models in sorted(found.items()):
+        bill = _bill(source, name, scopes[name], models, lines, other, known)
+        bill["verdict"] = _verdict(bill, tells_counts=source in counting, tolerance_percent=tolerance_percent)
+        compared.append(bill)
+    return compared
 
 
 def _bill(
@@ -89,7 +109,6 @@ def _bill(
     lines: Sequence[Line],
     other: Sequence[Foreign],
     known: Sequence[Scope],
-    tolerance_percent: float,
 ) -> Document:
     is_foreign = scope is not None and scope.is_foreign
     accounted = {} if is_foreign else _accounted(source, scope, set(models), lines, known)
@@ -120,7 +139,7 @@ def _bill(
         "foreign": is_foreign,
         "keys": sorted(filter(None, everything.keys)),
         **summed,
-        "verdict": "foreign" if is_foreign else _verdict(summed, tolerance_percent),
+        "verdict": None,
         "models": rows,
     }
 
@@ -132,21 +151,24 @@ def _size(billed: _Billed | None) -> int:
 def _merge(into: _Billed, billed: _Billed) -> None:
     into.sums.update(billed.sums)
     into.cut.update(billed.cut)
+    into.known |= billed.known
     into.unknown |= billed.unknown
     into.keys |= billed.keys
-    for currency, amount in billed.money.items():
-        into.money[currency] = into.money.get(currency, Decimal(0)) + amount
+    for whole, part in ((into.money, billed.money), (into.cut_money, billed.cut_money)):
+        for currency, amount in part.items():
+            whole[currency] = whole.get(currency, Decimal(0)) + amount
 
 
 def _accounted(
     source: str, scope: Scope | None, billed_models: set[str], lines: Sequence[Line], known: Sequence[Scope]
 ) -> dict[str, Measures]:
-    """The ledger's side by model. Of a scope: its apps' calls of the models that the source sells. Without one: all calls of
-    those models whose key no scope claims."""
+    """The ledger's side by model. Of a scope: its apps' calls of the models that the source sells, or all of them where it
+    tells no model. Without one: all calls of those models whose key no scope claims."""
     found: dict[str, Measures] = defaultdict(Counter)
+    tells_no_model = billed_models == {UNTOLD}
     for line in lines:
         group = line.group
-        model = same_model_key(group.model)
+        model = UNTOLD if tells_no_model and scope is not None else same_model_key(group.model)
         if model in billed_models and _is_paid_from(source, scope, group, known):
             found[model].update(line.measures)
     return dict(found)
@@ -185,8 +207,7 @@ def _elsewhere(
 
 def _compared(model: str, billed: _Billed, accounted: Measures, elsewhere: Counter[str]) -> Document:
     bill: Document = {
-        name: None if name in billed.unknown and not billed.sums[name] else billed.sums[name]
-        for name in ("requests", *_PARTS, *_DETAILS)
+        name: billed.sums[name] if name in billed.known else None for name in ("requests", *_PARTS, *_DETAILS)
     }
     ledger = {name: accounted[f"chosen.{name}"] for name in ("requests", *_PARTS)}
     rest = {
@@ -195,38 +216,75 @@ def _compared(model: str, billed: _Billed, accounted: Measures, elsewhere: Count
     }
     return {
         "model": model,
-        "bill": {**bill, "cost": {c: format(a.normalize(), "f") for c, a in sorted(billed.money.items())}},
+        "bill": {**bill, "cost": _amounts(billed.money)},
+        "not_told": sorted(billed.unknown),
         "ledger": {**ledger, "calls": accounted["calls"], "verified_calls": accounted["verified.calls"],
                    "dify": {part: accounted[f"dify.{part}"] for part in _PARTS},
                    "cost": costs_of(accounted, "chosen.cost.")},
         "seen_elsewhere": {name: elsewhere[name] for name in ("requests", *_PARTS)},
         "rest": rest,
+        "rest_cost": _rest_cost(billed.money, costs_of(accounted, "chosen.cost.")),
         "rest_percent": percent(
             sum(abs(rest[part] or 0) for part in _PARTS), sum(bill[part] or 0 for part in _PARTS)
         ),
         "cut_by_border": {part: billed.cut[part] for part in _PARTS},
+        "cut_cost_by_border": _amounts(billed.cut_money),
     }  # fmt: skip
 
 
-def _verdict(compared: Document, tolerance_percent: float) -> str:
-    if all(compared["bill"][part] is None for part in _PARTS):
+def _amounts(money: dict[str, Decimal]) -> dict[str, str]:
+    return {currency: format(amount.normalize(), "f") for currency, amount in sorted(money.items())}
+
+
+def _rest_cost(billed: dict[str, Decimal], ledger: dict[str, str]) -> dict[str, str]:
+    """In each currency that both sides know; an amount that one of them does not know leaves no rest."""
+    return _amounts(
+        {
+            currency: amount - Decimal(ledger[currency])
+            for currency, amount in billed.items()
+            if currency in ledger
+        }
+    )
+
+
+def _verdict(bill: Document, *, tells_counts: bool, tolerance_percent: float) -> str:
+    """By tokens; by money where the source tells nothing else and every amount has its other side. Usage of no model and
+    no scope cannot be compared with anything."""
+    if bill["foreign"]:
+        return "foreign"
+    tells_models = any(row["model"] != UNTOLD for row in bill["models"])
+    if not tells_models and not bill["mapped"]:
         return "unverified"
-    share = compared["rest_percent"]
+    if all(bill["bill"][part] is None for part in _PARTS):
+        return "unverified" if tells_counts else _verdict_by_money(bill, tolerance_percent)
+    share = bill["rest_percent"]
     return "within" if share is not None and share <= tolerance_percent else "above"
 
 
+def _verdict_by_money(compared: Document, tolerance_percent: float) -> str:
+    billed, rest = compared["bill"]["cost"], compared["rest_cost"]
+    if not billed or set(billed) != set(rest) or any(compared["seen_elsewhere"].values()):
+        return "unverified"
+    is_within = all(
+        abs(Decimal(rest[currency])) * 100 <= abs(Decimal(amount)) * Decimal(str(tolerance_percent))
+        for currency, amount in billed.items()
+    )
+    return "within" if is_within else "above"
+
+
 def stretches(buckets: Sequence[Bucket]) -> list[Document]:
-    """How each source cuts time, and how far it reaches: so that a gap in it can be seen."""
-    found: dict[str, list[Bucket]] = defaultdict(list)
+    """How each report of a source cuts time, and how far it reaches: so that a gap in it can be seen."""
+    found: dict[tuple[str, str], list[Bucket]] = defaultdict(list)
     for bucket in buckets:
-        found[bucket.source].append(bucket)
+        found[(bucket.source, bucket.report)].append(bucket)
     return [
         {
             "source": source,
+            "report": report,
             "first": rfc3339(min(item.starts_at for item in items)),
             "last": rfc3339(max(item.ends_at for item in items)),
             "shortest_seconds": min(item.ends_at - item.starts_at for item in items) // 1_000_000,
             "longest_seconds": max(item.ends_at - item.starts_at for item in items) // 1_000_000,
         }
-        for source, items in sorted(found.items())
+        for (source, report), items in sorted(found.items())
     ]

@@ -11,6 +11,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from exporter import __version__
 from exporter.report.definitions import BY_LANGUAGE as DEFINITIONS
+from exporter.report.pace import monthly
 from exporter.report.words import BY_LANGUAGE as WORDS
 from exporter.web.charts import Span, waterfall
 from exporter.web.language import LANGUAGES
@@ -48,7 +49,7 @@ def html_text(document: Document, language: str) -> str:
     return _environment().get_template("report.html").render(
         report=document, say=say, language=LANGUAGES[language], version=__version__, steps=steps, axis=axis,
         verdict=_verdict(document, say), by="、".join(map(say, document["by"])) if language == "zh" else ", ".join(map(say, document["by"])),
-        remarks=list(_remarks(document, say)), definitions=DEFINITIONS[language],
+        monthly=list(_monthly(document, language)), remarks=list(_remarks(document, say)), definitions=DEFINITIONS[language],
     )  # fmt: skip
 
 
@@ -92,6 +93,13 @@ def _total(step: Document) -> int:
     return int(step["input"] + step["output"])
 
 
+def _monthly(document: Document, language: str) -> Iterator[tuple[str, dict[str, str]]]:
+    """Causes of money alone with what they make in a month, by currency."""
+    for item in monthly(document):
+        known = LANGUAGES[language].findings.get(item["code"])
+        yield known.title if known else item["title"], item["per_month"]
+
+
 def _verdict(document: Document, say: Callable[..., str]) -> str:
     rest, tolerance = document["total"]["unexplained"], f"{document['tolerance_percent']:g}"
     if document["verdict"] == "unverified":
@@ -121,6 +129,18 @@ def _remarks(document: Document, say: Callable[..., str]) -> Iterator[str]:
         if any(bill["cut_by_border"].values()):
             told = True
             yield say("remark.cut", source=bill["source"], tokens=_number(_total(bill["cut_by_border"])))
+        if bill["cut_cost_by_border"]:
+            told = True
+            yield say("remark.cut_cost", source=bill["source"], cost=_costs(bill["cut_cost_by_border"]))
+    for stretch in document["bill_stretches"]:
+        if stretch["last"] < document["window"]["until"]:
+            told = True
+            yield say(
+                "remark.reach", source=stretch["source"], report=stretch["report"], last=stretch["last"]
+            )
+    for change in document["bill_changes"]:
+        told = True
+        yield say("remark.changed", source=change["source"], n=_number(change["stretches"]))
     if total["dify"]["unknown_calls"] or total["vendor"]["unknown_calls"]:
         told = True
         yield say(

@@ -24,6 +24,7 @@ from exporter.model import Micros
 from exporter.report import document as reports
 from exporter.report.csv_rows import csv_text
 from exporter.report.html import html_text
+from exporter.report.pace import with_pace
 from exporter.report.window import Window
 from exporter.state import health
 from exporter.state.store import Store
@@ -60,7 +61,7 @@ def make_due(store: Store, settings: Settings, now: Micros, stopping: Callable[[
             break
         question = reports.Question(due.window, tuple(due.entry.by), settings.compare.tolerance_percent, now)
         with store.read() as connection:
-            document = reports.build(connection, settings, question)
+            document = with_pace(reports.build(connection, settings, question))
         _deliver(document, due, settings.report.language)
         with store.transaction("report") as connection:
             health.remember(connection, due.key, str(due.window.until))

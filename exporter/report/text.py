@@ -7,6 +7,8 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
+from exporter.report.pace import monthly
+
 Document = dict[str, Any]
 
 _WORDS = {
@@ -42,6 +44,7 @@ def print_report(console: Console, document: Document) -> None:
     if total["money"]:
         console.print()
         console.print(_money(total["money"]))
+    _monthly(console, document)
     if document["rows"]:
         console.print()
         console.print(_rows(document))
@@ -126,6 +129,19 @@ def _money(money: Document) -> Table:
     return table
 
 
+def _monthly(console: Console, document: Document) -> None:
+    causes = monthly(document)
+    if not causes:
+        return
+    pace = document["pace"]
+    console.print()
+    _say(
+        console,
+        f"In a month ({pace['month_days']} days), extrapolated from {pace['days']:g} days (minus: Dify shows too much): "
+        + "; ".join(f"{item['title']} {_costs(item['per_month'], signed=True)}" for item in causes),
+    )
+
+
 def _bill(console: Console, bill: Document) -> None:
     scope = bill["scope"] or "no scope set for this usage; compared by model name"
     _say(console, f"Bill of {bill['source']}: {scope}", "bold")
@@ -143,12 +159,17 @@ def _bill(console: Console, bill: Document) -> None:
     _say(console, _WORDS[bill["verdict"]])
 
 
+def _of(item: Document) -> str:
+    return f"{item['source']} ({item['report']})" if item["report"] else str(item["source"])
+
+
 def _number(number: int | None) -> str:
     return "–" if number is None else f"{number:,}"
 
 
 def _remarks(console: Console, document: Document) -> None:
     lines = []
+    window = document["window"]
     missing = document["completeness"]
     if missing["waiting_records"]:
         lines.append(f"{missing['waiting_records']:,} Dify records of this time wait to be read (again).")
@@ -168,6 +189,20 @@ def _remarks(console: Console, document: Document) -> None:
                 f"{bill['source']}: {cut['input'] + cut['output']:,} tokens stand in stretches that the window cuts and are"
                 " left out; choose borders that are days of the vendor's."
             )
+        if bill["cut_cost_by_border"]:
+            lines.append(
+                f"{bill['source']}: {_costs(bill['cut_cost_by_border'])} stand in stretches that the window cuts and are left out."
+            )
+    lines += [
+        f"{_of(stretch)} tells nothing after {stretch['last']} (yet)."
+        for stretch in document["bill_stretches"]
+        if stretch["last"] < window["until"]
+    ]
+    lines += [
+        f"{_of(change)} told {change['stretches']:,} stretches otherwise before"
+        f" ({change['input']:+,} → {change['output']:+,} tokens since)."
+        for change in document["bill_changes"]
+    ]
     if lines:
         console.print()
     for line in lines:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sqlite3
 
 from exporter.model import Micros
-from exporter.state import totals
+from exporter.state import buckets, totals
 
 _BATCH = 5_000
 
@@ -31,5 +31,5 @@ def prune(connection: sqlite3.Connection, before: Micros) -> int:
     )
     connection.execute("DELETE FROM evidence WHERE at < ?", (before,))
     connection.execute("DELETE FROM refused_evidence WHERE seen_at < ?", (before,))
-    connection.execute("DELETE FROM usage_buckets WHERE ends_at < ?", (before,))
+    buckets.prune(connection, before)
     return len(rows)

@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from importlib import import_module
 from typing import Any
 
-from exporter.config import VendorSettings
+from exporter.config import BillSettings, VendorSettings
 from exporter.errors import Misconfigured, Unreachable
 
 _DENIED = frozenset({
@@ -21,17 +21,17 @@ _DENIED = frozenset({
 })  # fmt: skip
 _MISSING = frozenset({"NoSuchBucket", "ResourceNotFoundException", "PermanentRedirect"})
 _KEY_HINT = (
-    "give this process AWS credentials (environment, profile or role) that may read the invocation logs"
+    "give this process AWS credentials (environment, profile or role) that may read what the source is about"
 )
 
 
-def client(service: str, settings: VendorSettings) -> Any:
+def client(service: str, settings: VendorSettings | BillSettings) -> Any:
     """A client of an AWS service in the source's region. Raises Misconfigured, also when boto3 is not installed."""
     try:
         boto3, config = import_module("boto3"), import_module("botocore.config")
     except ImportError:
         raise Misconfigured(
-            [f"vendor source {settings.name}: reading Bedrock's logs needs boto3, which is not installed"],
+            [f"source {settings.name}: reading from AWS needs boto3, which is not installed"],
             "pip install 'dify-exporter[aws]'",
         ) from None
     with asking(f"AWS {service}"):

@@ -55,6 +55,17 @@ class Bucket:
     cost: Decimal | None = None
     currency: str | None = None
     group: str = ""  # what else tells the row from others of the same time, model and key
+    report: str = ""  # which of the source's reports tells it, where it has several
+
+
+@dataclass(frozen=True, slots=True)
+class Told:
+    """[since, until) of which a source told everything that it has: rows of it that are not there any more are gone."""
+
+    source: str
+    report: str
+    since: Micros
+    until: Micros
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +77,7 @@ class Pulled:
     buckets: tuple[Bucket, ...] = ()
     position: str = ""
     is_caught_up: bool = True
+    told: tuple[Told, ...] = ()
 
 
 class Puller(Protocol):

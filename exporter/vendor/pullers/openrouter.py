@@ -15,12 +15,12 @@ from decimal import Decimal, InvalidOperation
 from typing import Any
 
 from exporter.clock import micros
-from exporter.config import VendorSettings
+from exporter.config import BillSettings, VendorSettings
 from exporter.destinations.http import Http, shown_address
 from exporter.errors import Misconfigured, Unreachable
 from exporter.model import Micros, Tokens
 from exporter.vendor.pullers.answers import ask, read_json
-from exporter.vendor.pullers.base import Bucket, Pulled, Refused, Traits
+from exporter.vendor.pullers.base import Bucket, Pulled, Refused, Told, Traits
 
 PUBLIC_URL = "https://openrouter.ai"
 TRAITS = Traits(
@@ -35,6 +35,7 @@ TRAITS = Traits(
 _LEAST_PAUSE_SECONDS = 3_600.0
 _KEY_HINT = "set key to an OpenRouter management key (a key for models cannot read the activity)"
 _DAY = timedelta(days=1)
+_TOLD_DAYS = 30
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +52,7 @@ class _Place:
 class ActivityPuller:
     """The activity of one OpenRouter account."""
 
-    def __init__(self, settings: VendorSettings) -> None:
+    def __init__(self, settings: VendorSettings | BillSettings) -> None:
         self._name, self._start = settings.name, settings.start
         self._every_seconds = max(settings.poll_interval, _LEAST_PAUSE_SECONDS)
         self._url = (settings.url or PUBLIC_URL).rstrip("/")
@@ -87,7 +88,9 @@ class ActivityPuller:
             except ValueError as problem:
                 refused.append(Refused(f"entry {number} of {today}", str(problem)))
         text = _Place(place.floor, max(today - _DAY, place.through)).text()
-        return Pulled(buckets=tuple(buckets), refused=tuple(refused), position=text)
+        since = max(first, today - _TOLD_DAYS * _DAY)
+        told = () if refused else (Told(self._name, "", _midnight(since), _midnight(today)),)
+        return Pulled(buckets=tuple(buckets), refused=tuple(refused), position=text, told=told)
 
     def check(self) -> str:
         """Whether the key may read the activity, and of how many days there is any."""
@@ -135,17 +138,20 @@ def _day(row: object) -> date:
         raise ValueError("date is not a day such as 2026-11-23") from None
 
 
+def _midnight(day: date) -> Micros:
+    return micros(datetime(day.year, day.month, day.day, tzinfo=UTC))
+
+
 def _bucket(source: str, day: date, row: Mapping[str, Any]) -> Bucket:
     """One row. `cost` is what OpenRouter bills; what a key of one's own is billed elsewhere is not in it."""
-    starts_at = datetime(day.year, day.month, day.day, tzinfo=UTC)
     output, reasoning = _count(row, "completion_tokens"), _count(row, "reasoning_tokens")
     if reasoning is not None and (output is None or reasoning > output):
         reasoning = None  # not a part of the output, so nothing that it could be counted as
     places = (row.get("provider_name"), row.get("endpoint_id"))
     return Bucket(
         source=source,
-        starts_at=micros(starts_at),
-        ends_at=micros(starts_at + _DAY),
+        starts_at=_midnight(day),
+        ends_at=_midnight(day + _DAY),
         model=str(row["model"]) if row.get("model") else None,
         key=None,
         tokens=Tokens(input=_count(row, "prompt_tokens"), output=output, reasoning=reasoning),
