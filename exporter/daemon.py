@@ -30,6 +30,7 @@ from exporter.sources.continued import Continued
 from exporter.sources.rows import Source
 from exporter.state import health, ledger, pressure, records
 from exporter.state.store import Boundary, Store
+from exporter.vendor.bills import registry as bills
 from exporter.vendor.pullers import registry as pullers
 
 SECOND = 1_000_000
@@ -60,7 +61,9 @@ class App:
         self.couriers = [Courier(self.store, item, by_name[item.name], now) for item in self.destinations]
         self.stopping = threading.Event()
         self.matching = Matching(self.store, settings.compare, now, self.stopping.is_set)
-        self._intake = Intake(self.store, pullers.build(settings.vendor), now)
+        self._intake = Intake(
+            self.store, [*pullers.build(settings.vendor), *bills.build(settings.bills)], now
+        )
         self._source: Source | None = None
         self._pipeline: Pipeline | None = None
         self._reading = threading.Lock()

@@ -56,8 +56,8 @@ def calls_table(documents: list[Document]) -> Table:
         readings = document["readings"]
         table.add_row(
             document["started_at"][:19].replace("T", " "),
-            document["app_name"] or "–",
-            document["model"] or "–",
+            Text(document["app_name"] or "–"),
+            Text(document["model"] or "–"),
             pair(readings["dify"]),
             pair(readings["local"]),
             _vendor_pair(readings["vendor"]),
@@ -85,7 +85,7 @@ def models(console: Console, documents: list[Document]) -> None:
         table.add_column(name, justify="right" if right else "left")
     for item in documents:
         table.add_row(
-            item["provider"] or "–", item["model"], f"{item['calls']:,}", item["family"], item["tokenizer"] or "–",
+            item["provider"] or "–", Text(item["model"]), f"{item['calls']:,}", item["family"], item["tokenizer"] or "–",
             item["template"] or "–", item["accuracy"], _error(item), _observed(item["observed"]["input"]),
             _observed(item["observed"]["output"]), ", ".join(item["dify_kinds"]) or "–",
         )  # fmt: skip
@@ -95,7 +95,7 @@ def models(console: Console, documents: list[Document]) -> None:
         style="dim",
     )
     for note in dict.fromkeys(f"{item['family']}: {item['note']}" for item in documents if item["note"]):
-        console.print(note, style="dim", highlight=False)
+        console.print(note, style="dim", highlight=False, markup=False)
 
 
 def _error(item: Document) -> str:
@@ -116,6 +116,11 @@ def _observed(found: Document | None) -> str:
 
 def evidence(console: Console, document: Document) -> None:
     """Sources with what became of their requests, then the traffic that Dify does not show."""
+    if not document["sources"] and not document["buckets"]:
+        console.print(
+            "no vendor requests are known of that time; docs/evidence.md says how to connect a source"
+        )
+        return
     sources = Table(box=None, pad_edge=False, header_style="bold")
     columns = ("requests", "matched", "hidden", "unrecorded", "foreign", "copy", "new", "refused")
     sources.add_column("source")
@@ -156,8 +161,8 @@ def _traffic(title: str, groups: list[Document]) -> Table:
         numbers = (group["requests"], group["input"], group["output"])
         cost = f"{group['cost']} {group['currency']}" if group.get("cost") else "–"
         table.add_row(
-            group["source"], group.get("purpose") or group.get("report") or "–", group["model"] or "–",
-            group["key"] or "–", *("–" if number is None else f"{number:,}" for number in numbers),
+            group["source"], group.get("purpose") or group.get("report") or "–",
+            Text(group["model"] or "–"), Text(group["key"] or "–"), *("–" if number is None else f"{number:,}" for number in numbers),
             *([cost] if has_cost else []),
         )  # fmt: skip
     return table

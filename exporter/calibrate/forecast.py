@@ -49,9 +49,7 @@ def forecast(
     if None in counts:
         return Forecast(requests, model[1], None, output, None, f"{model[1]} cannot be counted here")
     given = [count for count in counts if count is not None]
-    priced = [
-        in_force().price((model,), at, Tokens(input=count, output=ANSWER_TOKENS)) for count in given
-    ]
+    priced = [in_force().price((model,), at, Tokens(input=count, output=ANSWER_TOKENS)) for count in given]
     unknown = next((item for item in priced if isinstance(item, Unknown)), None)
     known = [item.money for item in priced if not isinstance(item, Unknown)]
     cost = (

@@ -13,6 +13,7 @@ from typing import Any
 import orjson
 import requests
 
+from exporter.config import masked_url
 from exporter.errors import ExporterError, Misconfigured, SourceRefused, Unreachable
 
 USER = "dify-exporter-calibrate"
@@ -45,6 +46,7 @@ class ServiceApp:
     def __init__(self, url: str, key: str, timeout_seconds: float, input_name: str | None = None) -> None:
         base = url.rstrip("/")
         self._base = base if base.endswith("/v1") else f"{base}/v1"
+        self._place = masked_url(self._base)
         self._session = requests.Session()
         self._session.headers["Authorization"] = f"Bearer {key}"
         self._timeout = (_CONNECT_SECONDS, timeout_seconds)
@@ -56,7 +58,7 @@ class ServiceApp:
         mode = answer.get("mode")
         if mode not in _PATHS:
             raise SourceRefused(
-                f"the app at {self._base} has the mode {mode!r}, which cannot be asked a question",
+                f"the app at {self._place} has the mode {mode!r}, which cannot be asked a question",
                 "use a chat, agent, chatflow, completion or workflow app of Dify 1.0 or newer",
             )
         return AppInfo(str(answer.get("name") or ""), mode)
@@ -77,7 +79,7 @@ class ServiceApp:
                 failure = f"Dify answered {event.get('status')} {event.get('code')}"
         if record_id is None:
             raise SourceRefused(
-                f"{self._base}{_PATHS[mode]}: {failure or 'no message id in the answer'}", _HINT
+                f"{self._place}{_PATHS[mode]}: {failure or 'no message id in the answer'}", _HINT
             )
         return Asked(record_id, failure)
 
@@ -94,8 +96,12 @@ class ServiceApp:
                 found = orjson.loads(response.content)
             except orjson.JSONDecodeError:
                 found = None
+            except requests.RequestException as error:
+                raise self._broken_off(path, error) from None
         if not isinstance(found, dict):
-            raise SourceRefused(f"{self._base}{path} is not Dify's Service API", "name it as https://host/v1")
+            raise SourceRefused(
+                f"{self._place}{path} is not Dify's Service API", "name it as https://host/v1"
+            )
         return found
 
     def _events(self, path: str, body: dict[str, Any]) -> Iterator[dict[str, Any]]:
@@ -105,36 +111,42 @@ class ServiceApp:
                     if line.startswith(b"data:"):
                         yield _event(line[5:])
             except requests.RequestException as error:
-                raise Unreachable(
-                    f"{self._base}{path}: the answer broke off ({type(error).__name__})"
-                ) from None
+                raise self._broken_off(path, error) from None
+
+    def _broken_off(self, path: str, error: requests.RequestException) -> Unreachable:
+        return Unreachable(f"{self._place}{path}: the answer broke off ({type(error).__name__})")
 
     def _request(self, method: str, path: str, body: dict[str, Any] | None) -> requests.Response:
-        url = self._base + path
+        place = self._place + path
         try:
             response = self._session.request(
-                method, url, json=body, timeout=self._timeout, stream=True, allow_redirects=False
+                method,
+                self._base + path,
+                json=body,
+                timeout=self._timeout,
+                stream=True,
+                allow_redirects=False,
             )
         except requests.RequestException as error:
-            raise Unreachable(f"{url} does not answer ({type(error).__name__})", "check --url") from None
+            raise Unreachable(f"{place} does not answer ({type(error).__name__})", "check --url") from None
         if response.status_code != 200:
             response.close()
-            raise _refused(url, response.status_code)
+            raise _refused(place, response.status_code)
         return response
 
 
 _HINT = "look at the app's log in Dify"
 
 
-def _refused(url: str, status: int) -> ExporterError:
+def _refused(place: str, status: int) -> ExporterError:
     if status in (401, 403):
         return SourceRefused(
-            f"{url}: {status}, the app's key is not accepted", "use the key of this app (app-…)"
+            f"{place}: {status}, the app's key is not accepted", "use the key of this app (app-…)"
         )
     if status == 429 or status >= 500:
-        return Unreachable(f"{url}: {status}", "try again later, or with a longer --every")
+        return Unreachable(f"{place}: {status}", "try again later, or with a longer --every")
     hint = "name it as https://host/v1" if status == 404 else _HINT
-    return SourceRefused(f"{url}: {status}", hint)
+    return SourceRefused(f"{place}: {status}", hint)
 
 
 def _event(data: bytes) -> dict[str, Any]:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import sys
 
-from exporter.cli import calibrate, doctor, looking, report, settings, testing, working  # noqa: F401 - they register their commands
+from exporter.cli import bills, calibrate, doctor, looking, report, settings, testing, working  # noqa: F401 - they register their commands
 from exporter.cli.common import app, err
 from exporter.errors import ExporterError, Misconfigured
 

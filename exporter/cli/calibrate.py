@@ -50,6 +50,8 @@ def calibrate(
         raise Misconfigured(
             [f"{key_env}: the app's key is needed in this environment variable"], f"export {key_env}=app-…"
         )
+    if not key.isascii() or not key.isprintable():
+        raise Misconfigured([f"{key_env}: not a key, it has characters that no key has"])
     chosen = read_prompts(prompts)
     asked = ServiceApp(url, key, _TIMEOUT_SECONDS, variable)
     info = asked.info()
@@ -113,6 +115,7 @@ def _tell(expected: Any, info: Any, *, as_json: bool) -> None:
 
 
 def _print(found: dict[str, Any]) -> None:
+    from rich.markup import escape
     from rich.table import Table
 
     table = Table(box=None, pad_edge=False, header_style="bold")
@@ -120,7 +123,7 @@ def _print(found: dict[str, Any]) -> None:
         table.add_column(name, justify="left" if name in ("prompt", "") else "right")
     for row in found["prompts"]:
         table.add_row(
-            row["prompt"], str(row["runs"]), *(_mean(row[name]) for name in ("dify", "local", "vendor")),
+            escape(row["prompt"]), str(row["runs"]), *(_mean(row[name]) for name in ("dify", "local", "vendor")),
             _ratio(row["ratios"]["dify_vendor"]), _ratio(row["ratios"]["local_vendor"]),
             row["ratios"]["dify_vendor"]["standing"],
         )  # fmt: skip

@@ -10,6 +10,7 @@ import typer
 from exporter import clock, printing
 from exporter.cli.common import Json, app, err, load, moment, open_store, out, print_json, print_lines
 from exporter.errors import Misconfigured
+from exporter.model import Verdict
 
 
 @app.command()
@@ -39,13 +40,15 @@ def calls(
         str | None, typer.Option(help="agree, explained, unexplained, unverified or pending.")
     ] = None,
     trace: Annotated[str | None, typer.Option(help="Trace, message or run id.")] = None,
-    limit: Annotated[int | None, typer.Option(help="At most so many.")] = None,
+    limit: Annotated[int | None, typer.Option(min=1, help="At most so many.")] = None,
     as_json: Json = False,
 ) -> None:
     """The ledger: one row a model call, with its three readings."""
     from exporter.calls import listing
     from exporter.state import ledger
 
+    if verdict is not None and verdict not in list(Verdict):
+        raise Misconfigured([f"--verdict: {verdict!r} is none of {', '.join(list(Verdict))}"])
     wanted = ledger.CallFilter(
         moment(since, "--since"), moment(until, "--until"), application, model, verdict, trace, limit
     )

@@ -34,7 +34,8 @@ def report(
     application: Annotated[str | None, typer.Option("--app", help="Only this app (id or name).")] = None,
     model: Annotated[str | None, typer.Option(help="Only this model.")] = None,
     tolerance: Annotated[
-        float | None, typer.Option(help="Percent that may stay unexplained (compare.tolerance_percent).")
+        float | None,
+        typer.Option(min=0, help="Percent that may stay unexplained (compare.tolerance_percent)."),
     ] = None,
     csv: Annotated[bool, typer.Option("--csv", help="Print the rows as CSV.")] = False,
     html: Annotated[

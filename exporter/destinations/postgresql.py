@@ -193,9 +193,11 @@ def _quoted(table: str) -> str:
 
 def _meaning(error: psycopg.Error, place: str) -> Answer:
     """What a failure means; its own words may hold values of the row, so the SQLSTATE stands for them."""
+    import psycopg
+
     state = error.sqlstate or ""
     what = f"{place}: {type(error).__name__}" + (f" (SQLSTATE {state})" if state else _refusal(error))
-    if state[:2] in _BAD_CONTENT:
+    if state[:2] in _BAD_CONTENT or isinstance(error, psycopg.DataError):
         return Answer(Outcome.REFUSED, what)
     if state[:2] in _HOLD_CLASSES:
         return Answer(Outcome.HOLD, f"{what}; {_HOLD_CLASSES[state[:2]]}")

@@ -283,7 +283,7 @@ def _rest(facts: Facts) -> Answer:
         return Answer(
             "unexplained", State.UNKNOWN, "no call could be held against the vendor's number", _NO_EVIDENCE
         )
-    seen = f"{rest['size']:,} tokens in {rest['calls']:,} calls ({rest['percent'] or 0:g} %)"
+    seen = f"{rest['size']:,} tokens in {rest['calls']:,} calls ({_percent(rest['percent'])})"
     if facts.total["verdict"] == "above":
         return Answer(
             "unexplained", State.PROBLEM, seen, "`dify-exporter calls --verdict unexplained` lists them."
@@ -297,12 +297,19 @@ def _bill(facts: Facts) -> Answer:
         return Answer(
             "the bill", State.UNKNOWN, "no bill or usage report is read", "docs/bills.md says how to add one."
         )
-    above = [item for item in bills if item["verdict"] == "above"]
+    verdicts = [item["verdict"] for item in bills]
     worst = max(bills, key=lambda item: item["rest_percent"] or 0.0)
-    seen = f"{len(bills) - len(above)} of {len(bills)} are accounted for; {worst['source']}: {worst['rest_percent'] or 0:g} % are not"
-    if above:
+    seen = f"{verdicts.count('within')} of {len(bills)} are accounted for; {worst['source']}: {_percent(worst['rest_percent'])} are not"
+    if "above" in verdicts:
         return Answer("the bill", State.PROBLEM, seen, "`dify-exporter report` shows the rest by model.")
+    if "within" not in verdicts:
+        return Answer("the bill", State.UNKNOWN, seen, "docs/bills.md says what a bill must tell.")
     return Answer("the bill", State.FINE, seen)
+
+
+def _percent(share: float | None) -> str:
+    """Unknown is a share of nothing, never 0."""
+    return "– %" if share is None else f"{share:g} %"
 
 
 def _cause(facts: Facts, topic: str, codes: tuple[str, ...], what: str, *, by_calls: bool = False) -> Answer:

@@ -6,6 +6,8 @@ import csv
 import io
 from typing import Any
 
+from exporter.report.table import is_known
+
 Document = dict[str, Any]
 
 _READINGS = ("dify", "local", "vendor")
@@ -44,7 +46,7 @@ def _cells(row: Document, currencies: list[str], codes: list[str]) -> list[objec
     amounts = {finding["code"]: _amount(finding) for finding in row["findings"]}
     return [
         row["calls"], row["requests"], row["verified_calls"],
-        *(row[name][part] for name in _READINGS for part in _PARTS),
+        *(row[name][part] if is_known(row, name) else None for name in _READINGS for part in _PARTS),
         difference.get("input"), difference.get("output"),
         rest.get("input"), rest.get("output"), rest.get("percent"),
         *(row[name]["cost"].get(currency) for name in _READINGS for currency in currencies),

@@ -12,6 +12,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from exporter import __version__
 from exporter.report.definitions import BY_LANGUAGE as DEFINITIONS
 from exporter.report.pace import monthly
+from exporter.report.table import is_known
 from exporter.report.words import BY_LANGUAGE as WORDS
 from exporter.web.charts import Span, waterfall
 from exporter.web.language import LANGUAGES
@@ -63,6 +64,7 @@ def _environment() -> Environment:
         lstrip_blocks=True,
     )
     found.filters.update(number=_number, signed=_signed, costs=_costs)
+    found.tests.update(known=is_known)
     return found
 
 
@@ -106,6 +108,8 @@ def _verdict(document: Document, say: Callable[..., str]) -> str:
         return say("unverified")
     if document["verdict"] == "above" and document["total"]["verdict"] != "above":
         return say("above.bill", tolerance=tolerance)
+    if document["verdict"] == "within" and document["total"]["verdict"] == "unverified":
+        return say("within.bill", tolerance=tolerance)
     percent = "–" if rest is None or rest["percent"] is None else f"{rest['percent']:g}"
     return say(document["verdict"], percent=percent, tolerance=tolerance)
 
@@ -161,4 +165,4 @@ def _signed(value: int | None) -> str:
 
 
 def _costs(costs: dict[str, str]) -> str:
-    return " + ".join(f"{float(amount):,.4f} {currency}" for currency, amount in costs.items()) or "–"
+    return " + ".join(f"{float(amount):z,.4f} {currency}" for currency, amount in costs.items()) or "–"

@@ -19,7 +19,7 @@ import structlog
 
 from exporter.clock import at, micros
 from exporter.config import ScheduleSettings, Settings, time_zone
-from exporter.errors import Misconfigured, Unreachable
+from exporter.errors import ExporterError, Misconfigured, Unreachable
 from exporter.model import Micros
 from exporter.report import document as reports
 from exporter.report.csv_rows import csv_text
@@ -51,28 +51,40 @@ class Due:
 
 
 def make_due(store: Store, settings: Settings, now: Micros, stopping: Callable[[], bool]) -> int:
-    """Make every report that is due; returns how many. Raises Misconfigured or Unreachable for one that cannot be delivered,
-    which is tried again at the next call."""
-    made = 0
+    """Make every report that is due; returns how many. One that cannot be delivered keeps back the later ones of its own entry
+    and no others; it is tried again at the next call. Raises the first such Misconfigured or Unreachable, at the end."""
+    made, failed = 0, dict[str, ExporterError]()
     with store.read() as connection:
         known = health.facts(connection, "report.")
     for due in due_reports(settings, {f"report.{name}": value for name, value in known.items()}, now):
         if stopping():
             break
-        question = reports.Question(due.window, tuple(due.entry.by), settings.compare.tolerance_percent, now)
-        with store.read() as connection:
-            document = with_pace(reports.build(connection, settings, question))
-        _deliver(document, due, settings.report.language)
-        with store.transaction("report") as connection:
-            health.remember(connection, due.key, str(due.window.until))
-        log.info(
-            "report",
-            every=due.entry.every,
-            since=document["window"]["local_since"],
-            verdict=document["verdict"],
-        )
-        made += 1
+        if due.key in failed:
+            continue
+        try:
+            _make(store, settings, due, now)
+        except (Misconfigured, Unreachable) as error:
+            failed[due.key] = error
+        else:
+            made += 1
+    for first in failed.values():
+        raise first
     return made
+
+
+def _make(store: Store, settings: Settings, due: Due, now: Micros) -> None:
+    question = reports.Question(due.window, tuple(due.entry.by), settings.compare.tolerance_percent, now)
+    with store.read() as connection:
+        document = with_pace(reports.build(connection, settings, question))
+    _deliver(document, due, settings.report.language)
+    with store.transaction("report") as connection:
+        health.remember(connection, due.key, str(due.window.until))
+    log.info(
+        "report",
+        every=due.entry.every,
+        since=document["window"]["local_since"],
+        verdict=document["verdict"],
+    )
 
 
 def due_reports(settings: Settings, made_until: dict[str, str], now: Micros) -> list[Due]:

@@ -76,6 +76,12 @@ def reading(measures: Measures, name: str) -> Document:
     }
 
 
+def is_known(row: Document, name: str) -> bool:
+    """Whether a reading tells the tokens of any call of the row: sums of nothing known are not 0."""
+    numbers = row[name]
+    return numbers["unknown_calls"] < row["calls"] or any(numbers[part] for part in _PARTS)
+
+
 def _difference(measures: Measures) -> Document:
     return {part: measures[f"verified.vendor.{part}"] - measures[f"verified.dify.{part}"] for part in _PARTS}
 
@@ -177,12 +183,19 @@ def waterfall(measures: Measures, other: Sequence[Foreign]) -> list[Document]:
     steps.append(_step("unexplained", measures, "unexplained"))
     steps.append(_step("vendor", measures, "verified.vendor"))
     shared = [item for item in other if item.is_shared]
-    if shared:
-        extra = {"input": sum(item.input for item in shared), "output": sum(item.output for item in shared)}
-        steps.append({"step": "foreign", "requests": sum(item.requests for item in shared), **extra})
-        billed = {part: measures[f"vendor.{part}"] + extra[part] for part in _PARTS}
-        steps.append({"step": "billed", **billed})
-    return steps
+    return steps + _beyond(measures, shared) if shared else steps
+
+
+def _beyond(measures: Measures, shared: Sequence[Foreign]) -> list[Document]:
+    """From the vendor's number of the judged calls to everything under the same keys."""
+    rest = {part: measures[f"vendor.{part}"] - measures[f"verified.vendor.{part}"] for part in _PARTS}
+    extra = {part: sum(getattr(item, part) for item in shared) for part in _PARTS}
+    unjudged = [{"step": "unjudged", **rest}] if any(rest.values()) else []
+    return [
+        *unjudged,
+        {"step": "foreign", "requests": sum(item.requests for item in shared), **extra},
+        {"step": "billed", **{part: measures[f"vendor.{part}"] + extra[part] for part in _PARTS}},
+    ]
 
 
 def _step(name: str, measures: Measures, prefix: str) -> Document:

@@ -5,9 +5,11 @@ from __future__ import annotations
 from typing import Any
 
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 from exporter.report.pace import monthly
+from exporter.report.table import is_known
 
 Document = dict[str, Any]
 
@@ -21,6 +23,7 @@ _STEPS = {
     "dify": "Dify recorded",
     "unexplained": "nobody can explain",
     "vendor": "the vendor counted for these calls",
+    "unjudged": "of calls that are not judged yet",
     "foreign": "others under the same keys",
     "billed": "the vendor counted in all",
 }
@@ -89,9 +92,9 @@ def _rows(document: Document) -> Table:
     )  # fmt: skip
     for row in document["rows"]:
         table.add_row(
-            *(row[name] or "–" for name in document["by"]),
+            *(escape(row[name]) or "–" for name in document["by"]),
             f"{row['calls']:,}",
-            *(_pair(row[name]) for name in ("dify", "local", "vendor")),
+            *(_reading(row, name) for name in ("dify", "local", "vendor")),
             _pair(row["difference"], signed=True),
             _pair(row["unexplained"], signed=True),
             _costs(row["dify"]["cost"]), _costs(row["vendor"]["cost"]),
@@ -109,8 +112,12 @@ def _pair(numbers: Document | None, *, signed: bool = False) -> str:
     )
 
 
+def _reading(row: Document, name: str) -> str:
+    return _pair(row[name]) if is_known(row, name) else "–"
+
+
 def _costs(costs: Document, *, signed: bool = False) -> str:
-    form = "{:+,.4f} {}" if signed else "{:,.4f} {}"
+    form = "{:+z,.4f} {}" if signed else "{:z,.4f} {}"
     return ", ".join(form.format(float(amount), currency) for currency, amount in costs.items()) or "–"
 
 
@@ -123,8 +130,8 @@ def _money(money: Document) -> Table:
         table.add_row(
             currency,
             f"{amounts['calls']:,}",
-            *(f"{n:,.4f}" for n in numbers),
-            *(f"{n:+,.4f}" for n in signed),
+            *(f"{n:z,.4f}" for n in numbers),
+            *(f"{n:+z,.4f}" for n in signed),
         )
     return table
 
@@ -153,8 +160,11 @@ def _bill(console: Console, bill: Document) -> None:
     ):
         numbers = bill[part]
         table.add_row(name, _number(numbers["requests"]), _pair(numbers), _costs(numbers.get("cost", {})))
+    rest_cost = _costs(bill["rest_cost"], signed=True)
     share = "" if bill["rest_percent"] is None else f" ({bill['rest_percent']:g} %)"
-    table.add_row("rest", _number(bill["rest"]["requests"]), _pair(bill["rest"], signed=True) + share, "")
+    table.add_row(
+        "rest", _number(bill["rest"]["requests"]), _pair(bill["rest"], signed=True) + share, rest_cost
+    )
     console.print(table)
     _say(console, _WORDS[bill["verdict"]])
 

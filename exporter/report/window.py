@@ -48,7 +48,9 @@ def month_window(month: str, zone_name: str) -> Window:
     try:
         first = datetime.strptime(month, "%Y-%m").replace(tzinfo=zone)
     except ValueError:
-        raise Misconfigured([f"--month: expected a month such as 2026-11, not {month!r}"]) from None
+        first = None
+    if first is None or not _is_in_reach(first):
+        raise Misconfigured([f"--month: expected a month such as 2026-11, not {month!r}"])
     after = _midnight((first + timedelta(days=32)).date().replace(day=1), zone)
     return Window(micros(first), micros(after), zone, zone_name)
 
@@ -57,8 +59,15 @@ def _moment(text: str, name: str, zone: tzinfo) -> Micros:
     try:
         moment = datetime.fromisoformat(text)
     except ValueError:
-        raise Misconfigured([f"{name}: expected a time such as 2026-11-23 or 2026-11-23T19:00:00Z"]) from None
+        moment = None
+    if moment is None or not _is_in_reach(moment):
+        raise Misconfigured([f"{name}: expected a time such as 2026-11-23 or 2026-11-23T19:00:00Z"])
     return micros(moment.replace(tzinfo=zone) if moment.tzinfo is None else moment)
+
+
+def _is_in_reach(moment: datetime) -> bool:
+    """A year with four digits that is a slip of the pen would be walked through day by day."""
+    return 1970 <= moment.year < 2100
 
 
 def _month_of(moment: Micros, zone: tzinfo) -> Micros:

@@ -184,3 +184,16 @@ def test_without_a_yes_or_a_key_nothing_is_asked(dify: str, tmp_path: Path) -> N
         assert (wrong.returncode, "not accepted" in wrong.stderr) == (3, True)
         assert "WRONGSECRET" not in wrong.stderr + wrong.stdout
         assert twin.asked == []
+
+
+def test_neither_a_password_in_the_address_nor_a_copied_example_key_gets_out(
+    dify: str, tmp_path: Path
+) -> None:
+    with ServiceApiTwin(dify, None, Factors()) as twin:
+        copied = calibrate(dify, tmp_path, twin, "--yes", key="app-…")
+        assert (copied.returncode, "not a key" in copied.stderr) == (2, True)
+        away = calibrate(
+            dify, tmp_path, twin, "--yes", "--url", "http://someone:SECRETWORD@127.0.0.1:1/v1", key=KEY
+        )
+        assert (away.returncode, "127.0.0.1:1/v1/info does not answer" in away.stderr) == (3, True)
+        assert "SECRETWORD" not in away.stderr + away.stdout

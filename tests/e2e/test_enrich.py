@@ -235,7 +235,7 @@ def test_difys_traces_show_scores_readings_and_findings_below_their_nodes(
         names.update(scores)
         assert ("message_id" in metadata) or ("workflow" in metadata)  # Dify's own stay
         assert metadata["dify_exporter.verdict"] == scores[VERDICT]
-    assert names == set(NAMES) - {COST}  # the recorded log has no prices
+    assert names == set(NAMES)
     rows_of_scores = twin.scores.rows.values()
     assert {row["environment"] for row in rows_of_scores if "-" in row["traceId"]} == {"default"}
 

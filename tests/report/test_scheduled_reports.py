@@ -142,3 +142,13 @@ def test_a_webhook_gets_the_document_and_a_refusal_is_tried_again_without_tellin
     hook.status = 204
     assert make_due(store, wanted, NOON + 2 * DAY, lambda: False) == 1
     assert [body["window"]["time_zone"] for body in hook.bodies] == ["UTC", "UTC"]
+
+
+def test_an_entry_that_cannot_be_delivered_keeps_no_other_entry_back(store: Store, tmp_path: Path) -> None:
+    blocked = tmp_path / "blocked"
+    blocked.write_text("a file", "utf-8")
+    entries = [{"every": "day", "folder": str(blocked)}, {"every": "day", "folder": str(tmp_path / "open")}]
+    wanted = config.load(Path(os.devnull), {}, {"report.schedule": entries}).settings
+    with pytest.raises(Misconfigured, match="blocked cannot be written"):
+        make_due(store, wanted, NOON + 2 * DAY, lambda: False)
+    assert len(list((tmp_path / "open").iterdir())) == 1

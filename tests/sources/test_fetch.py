@@ -69,6 +69,7 @@ def test_a_chat_message_comes_with_every_column_exact(dify: Database, open_sourc
         message_tokens=8,
         answer_tokens=47,
         message_unit_price=Decimal("0.1500"),
+        message_price_unit=Decimal("0.0000010"),
         total_price=Decimal("0.0000294"),
         provider_response_latency=0.25,
         message_metadata='{"usage": null}',
@@ -82,6 +83,7 @@ def test_a_chat_message_comes_with_every_column_exact(dify: Database, open_sourc
     assert (row.inputs, row.message) == ('{"name": "x"}', '[{"role": "user", "text": "你好"}]')
     assert (row.message_tokens, row.answer_tokens, row.provider_response_latency) == (8, 47, 0.25)
     assert (str(row.message_unit_price), str(row.total_price), row.currency) == ("0.1500", "0.0000294", "USD")
+    assert (row.message_price_unit, row.answer_price_unit) == (Decimal("0.000001"), Decimal("0.001"))
     assert (row.query, row.answer, row.status, row.error) == ("Hello", "Hi", "normal", None)
     assert (row.message_metadata, row.invoke_from, row.from_source) == (
         '{"usage": null}',
