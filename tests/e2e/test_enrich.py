@@ -21,7 +21,7 @@ from exporter.demo import recording, replay
 from exporter.demo.database import dify_database
 from exporter.once import OnceReport
 from exporter.spans.langfuse_additions import NAME
-from exporter.spans.scores import COST, NAMES, VERDICT
+from exporter.spans.scores import NAMES, VERDICT
 from exporter.state import outbox
 from tests.contract import langfuse_twin, langsmith_twin
 from tests.contract.dify_own_tracing import (
