@@ -50,9 +50,10 @@ format: $(VENV)/.dev ## let ruff lay out the code
 dashboards: $(VENV)/.dev ## write dashboards/grafana from the code
 	@$(BIN)/python -m dashboards.generate
 
-docs: $(VENV)/.dev ## write what the documents take from the code: findings, families, definitions, metrics, SDK differences
+docs: $(VENV)/.dev ## write what the documents take from the code: findings, definitions, metrics, versions, SDK differences
 	@$(BIN)/python docs/generate_tables.py
 	@$(BIN)/python docs/generate_metrics.py
+	@$(BIN)/python docs/generate_versions.py
 	@$(BIN)/python -m docs.sdk.differences
 
 bench: $(VENV)/.dev ## measure the published numbers (BENCH=daemon for one of them)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from rich.console import Console
+from rich.measure import Measurement
 from rich.table import Table
 from rich.text import Text
 from rich.tree import Tree
@@ -13,6 +14,7 @@ from exporter import printed_money
 
 Document = dict[str, Any]
 
+_WIDEST = 2_000
 _COLOURS = {
     "agree": "green",
     "explained": "cyan",
@@ -20,6 +22,15 @@ _COLOURS = {
     "unverified": "yellow",
     "pending": "dim",
 }
+
+
+def whole(console: Console, table: Table) -> None:
+    """Prints every column whole: a table that is wider than the terminal runs over its edge instead of losing digits."""
+    options = console.options.update(max_width=_WIDEST)
+    needed = Measurement.get(console, options, table).maximum
+    if needed > console.width:
+        console.width = needed
+    console.print(table, crop=False)
 
 
 def verdict(name: str) -> Text:
@@ -89,7 +100,7 @@ def models(console: Console, documents: list[Document]) -> None:
             item["template"] or "–", item["accuracy"], _error(item), _observed(item["observed"]["input"]),
             _observed(item["observed"]["output"]), ", ".join(item["dify_kinds"]) or "–",
         )  # fmt: skip
-    console.print(table)
+    whole(console, table)
     console.print(
         "observed: local ÷ vendor, the median and what nine of ten calls lie between; never applied",
         style="dim",

@@ -59,7 +59,7 @@ def calls(
             if as_json:
                 print_lines(documents)
             else:
-                out.print(printing.calls_table([orjson.loads(text) for text in documents]))
+                printing.whole(out, printing.calls_table([orjson.loads(text) for text in documents]))
         except ValueError:
             raise Misconfigured([f"--trace: {trace!r} is not an id"]) from None
 

@@ -8,6 +8,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from exporter.printing import whole
 from exporter.report.pace import monthly
 from exporter.report.table import is_known
 
@@ -43,14 +44,19 @@ def print_report(console: Console, document: Document) -> None:
         f" {_WORDS[document['verdict']]} ({document['tolerance_percent']:g} %)",
     )
     console.print()
-    console.print(_waterfall(document["waterfall"]))
+    if total["verified_calls"]:
+        whole(console, _waterfall(document["waterfall"]))
+    else:
+        _say(
+            console, "No call could be held against the vendor's number, so no difference can be taken apart."
+        )
     if total["money"]:
         console.print()
-        console.print(_money(total["money"]))
+        whole(console, _money(total["money"]))
     _monthly(console, document)
     if document["rows"]:
         console.print()
-        console.print(_rows(document))
+        whole(console, _rows(document))
     for bill in document["bills"]:
         console.print()
         _bill(console, bill)
@@ -165,7 +171,7 @@ def _bill(console: Console, bill: Document) -> None:
     table.add_row(
         "rest", _number(bill["rest"]["requests"]), _pair(bill["rest"], signed=True) + share, rest_cost
     )
-    console.print(table)
+    whole(console, table)
     _say(console, _WORDS[bill["verdict"]])
 
 
