@@ -35,7 +35,7 @@ test-real: $(VENV)/.dev $(VENV)/.real ## the whole recording through a real Phoe
 test-dashboards: $(VENV)/.dev ## every query of every board, rule and alert on a real Prometheus
 	@command -v prometheus >/dev/null || { [ "$$(id -u)" = 0 ] && apt-get update -qq && \
 	  apt-get install -y -qq --no-install-recommends prometheus >/dev/null; } || { echo "needs Prometheus: apt-get install prometheus"; exit 1; }
-	@DIFY_EXPORTER_PROMETHEUS=1 $(BIN)/python -m pytest -q -n $(WORKERS) --dist loadfile tests/dashboards $(ARGS)
+	@TESTS_NEED_PROMETHEUS=1 $(BIN)/python -m pytest -q -n $(WORKERS) --dist loadfile tests/dashboards $(ARGS)
 
 lint: $(VENV)/.dev ## ruff, mypy, and the boards that are committed
 	@$(BIN)/ruff check .

@@ -7,17 +7,21 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import structlog
+
 from exporter.calibrate.causes import Pair, Sample
 from exporter.calibrate.prompts import Prompt
 from exporter.calibrate.service_api import ServiceApp
 from exporter.config import Settings
 from exporter.daemon import App
-from exporter.errors import ExporterError
+from exporter.errors import ExporterError, StateRefused
 from exporter.state import ledger
 from exporter.state.store import Store
 
 Document = dict[str, Any]
 _LOOK_EVERY_SECONDS = 2.0
+
+log = structlog.get_logger()
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,24 +54,34 @@ def ask_all(
 def wait_for(
     settings: Settings, runs: Sequence[Run], patience_seconds: float, tell: Callable[[int, int], None]
 ) -> list[Sample]:
-    """The samples of these runs as the ledger has them when all are judged, or when patience ends. A daemon on the state file
-    does the reading; without one it is done here. Raises ExporterError of the source."""
+    """The samples of these runs as the ledger has them when all are judged, or when patience ends; where a vendor source is
+    configured, a run without the vendor's number is waited for. A daemon on the state file does the reading; while there
+    is none, it is done here, and a source that fails meanwhile is asked again: the runs were paid for. Raises StateRefused."""
     ends_at = time.monotonic() + patience_seconds
-    store = Store(settings.state.path)
-    try:
-        is_running = store.is_locked_elsewhere()
-    finally:
-        store.close()
+    asked = sum(run.record_id is not None for run in runs)
     while True:
-        if not is_running:
-            with App(settings) as own:
-                own.run_once()
+        _read(settings)
         samples = _samples(settings, runs)
-        ready = sum(sample.verdict != "pending" for sample in samples)
-        tell(ready, sum(run.record_id is not None for run in runs))
-        if ready == sum(run.record_id is not None for run in runs) or time.monotonic() > ends_at:
+        ready = sum(_is_ready(sample, is_vendor_heard=bool(settings.vendor)) for sample in samples)
+        tell(ready, asked)
+        if ready == asked or time.monotonic() > ends_at:
             return samples
         time.sleep(_LOOK_EVERY_SECONDS)
+
+
+def _read(settings: Settings) -> None:
+    """One look at everything, unless a daemon does that."""
+    try:
+        with App(settings) as own:
+            own.run_once()
+    except StateRefused:
+        return  # a daemon holds the state file
+    except ExporterError as error:
+        log.warning("not_read", reason=str(error))
+
+
+def _is_ready(sample: Sample, *, is_vendor_heard: bool) -> bool:
+    return sample.verdict != "pending" and (sample.vendor is not None or not is_vendor_heard)
 
 
 def _samples(settings: Settings, runs: Sequence[Run]) -> list[Sample]:

@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 import requests
 
-REQUIRED = "DIFY_EXPORTER_PROMETHEUS"
+REQUIRED = "TESTS_NEED_PROMETHEUS"
 """Set by `make test-dashboards` and by CI: a missing Prometheus is then a failure, not a reason to skip."""
 
 _PATIENCE_SECONDS = 60

@@ -19,18 +19,18 @@ _KEYS = {"Tab": 9, "Enter": 13, "ArrowDown": 40, " ": 32}
 
 
 def found() -> str | None:
-    """The browser of this machine, or the one that DIFY_EXPORTER_CHROMIUM names."""
-    named = os.environ.get("DIFY_EXPORTER_CHROMIUM")
+    """The browser of this machine, or the one that TESTS_CHROMIUM names."""
+    named = os.environ.get("TESTS_CHROMIUM")
     return named or next((path for name in NAMES if (path := shutil.which(name))), None)
 
 
 def needed() -> str:
-    """The same; a test without one is skipped, or fails where DIFY_EXPORTER_BROWSER says that there has to be one."""
+    """The same; a test without one is skipped, or fails where TESTS_NEED_BROWSER says that there has to be one."""
     program = found()
     if program is not None:
         return program
-    why = "no Chromium here (apt-get install chromium, or name one in DIFY_EXPORTER_CHROMIUM)"
-    if os.environ.get("DIFY_EXPORTER_BROWSER"):
+    why = "no Chromium here (apt-get install chromium, or name one in TESTS_CHROMIUM)"
+    if os.environ.get("TESTS_NEED_BROWSER"):
         pytest.fail(why)
     pytest.skip(why)
 
