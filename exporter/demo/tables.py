@@ -66,6 +66,7 @@ TABLES: dict[str, dict[str, str]] = {
         "message_unit_price": "numeric",
         "message_price_unit": "numeric",
         "answer_token": "integer",
+        "tokens": "integer",
         "answer_unit_price": "numeric",
         "answer_price_unit": "numeric",
         "total_price": "numeric",
