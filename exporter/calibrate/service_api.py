@@ -15,6 +15,7 @@ import requests
 
 from exporter.config import masked_url
 from exporter.errors import ExporterError, Misconfigured, SourceRefused, Unreachable
+from exporter.outgoing import failure, headers_alone
 
 USER = "dify-exporter-calibrate"
 _CONNECT_SECONDS = 5.0
@@ -114,7 +115,7 @@ class ServiceApp:
                 raise self._broken_off(path, error) from None
 
     def _broken_off(self, path: str, error: requests.RequestException) -> Unreachable:
-        return Unreachable(f"{self._place}{path}: the answer broke off ({type(error).__name__})")
+        return Unreachable(f"{self._place}{path}: the answer broke off: {failure(error)}")
 
     def _request(self, method: str, path: str, body: dict[str, Any] | None) -> requests.Response:
         place = self._place + path
@@ -126,9 +127,10 @@ class ServiceApp:
                 timeout=self._timeout,
                 stream=True,
                 allow_redirects=False,
+                auth=headers_alone,
             )
         except requests.RequestException as error:
-            raise Unreachable(f"{place} does not answer ({type(error).__name__})", "check --url") from None
+            raise Unreachable(f"{place} does not answer: {failure(error)}", "check --url") from None
         if response.status_code != 200:
             response.close()
             raise _refused(place, response.status_code)

@@ -15,6 +15,7 @@ from urllib.parse import urlsplit
 import requests
 
 from exporter.errors import Misconfigured, Unreachable
+from exporter.outgoing import failure, headers_alone
 
 PROTOBUF = "application/x-protobuf"
 JSON = "application/json"
@@ -93,14 +94,14 @@ class Http:
                 timeout=self._timeout,
                 allow_redirects=False,
                 stream=True,
-                auth=_headers_alone,
+                auth=headers_alone,
             ) as response:
                 lower = {name.lower(): value for name, value in response.headers.items()}
                 return Reply(response.status_code, lower, _read(response, cap_bytes, deadline))
         except (requests.exceptions.InvalidURL, requests.exceptions.InvalidSchema) as error:
             raise Misconfigured([f"{method} to {shown_address(url)}: the address cannot work"]) from error
         except requests.RequestException as error:
-            raise Unreachable(f"{method} to {shown_address(url)} failed: {_cause(error)}") from error
+            raise Unreachable(f"{method} to {shown_address(url)} failed: {failure(error)}") from error
 
 
 def _read(response: requests.Response, cap_bytes: int, deadline: float) -> bytes:
@@ -112,11 +113,6 @@ def _read(response: requests.Response, cap_bytes: int, deadline: float) -> bytes
         if time.monotonic() > deadline:
             raise requests.exceptions.ReadTimeout("the answer did not end in time")
     return bytes(body)
-
-
-def _headers_alone(request: requests.PreparedRequest) -> requests.PreparedRequest:
-    """Keeps requests from replacing our Authorization header with an entry of ~/.netrc."""
-    return request
 
 
 def header_value(name: str, value: str) -> str:
@@ -134,21 +130,3 @@ def shown_address(url: str) -> str:
         return f"{parts.scheme}://{parts.hostname}" + (f":{parts.port}" if parts.port else "")
     except ValueError:
         return "(unreadable address)"
-
-
-def _cause(error: requests.RequestException) -> str:
-    """The kind of failure in words. The library's own text is left out: it may hold the whole address."""
-    if isinstance(error, requests.exceptions.ConnectTimeout):
-        return "no connection in time"
-    if isinstance(error, requests.exceptions.Timeout):
-        return "no answer in time"
-    if isinstance(error, requests.exceptions.SSLError):
-        return "TLS failed (certificate or protocol)"
-    if isinstance(error, requests.exceptions.ProxyError):
-        return "the proxy failed"
-    text = str(error).lower()
-    if "refused" in text:
-        return "connection refused"
-    if "resolve" in text or "resolution" in text:
-        return "the host name cannot be resolved"
-    return "the connection broke"

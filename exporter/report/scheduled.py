@@ -21,6 +21,7 @@ from exporter.clock import at, micros
 from exporter.config import ScheduleSettings, Settings, time_zone
 from exporter.errors import ExporterError, Misconfigured, Unreachable
 from exporter.model import Micros
+from exporter.outgoing import failure
 from exporter.report import document as reports
 from exporter.report.csv_rows import csv_text
 from exporter.report.html import html_text
@@ -161,7 +162,7 @@ def _post(document: Document, address: str) -> None:
         )  # fmt: skip
     except requests.RequestException as error:
         raise Unreachable(
-            f"the report's webhook does not answer ({type(error).__name__})", "check report.schedule"
+            f"the report's webhook does not answer: {failure(error)}", "check report.schedule"
         ) from None
     if answer.status_code >= 300:
         raise Unreachable(f"the report's webhook answered {answer.status_code}", "check report.schedule")

@@ -198,3 +198,15 @@ def test_neither_a_password_in_the_address_nor_a_copied_example_key_gets_out(
         )
         assert (away.returncode, "127.0.0.1:1/v1/info does not answer" in away.stderr) == (3, True)
         assert "SECRETWORD" not in away.stderr + away.stdout
+
+
+def test_an_entry_of_netrc_does_not_take_the_place_of_the_apps_key(
+    dify: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    netrc = tmp_path / "netrc"
+    netrc.write_text("machine 127.0.0.1 login someone password else\n", "utf-8")
+    netrc.chmod(0o600)
+    monkeypatch.setenv("NETRC", str(netrc))
+    with ServiceApiTwin(dify, None, Factors()) as twin:
+        done = calibrate(dify, tmp_path, twin, "--dry-run", "--json")
+    assert done.returncode == 0, done.stderr

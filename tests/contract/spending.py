@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from decimal import Decimal
@@ -49,10 +50,6 @@ class SpendingTwin(Twin):
         self.page_size = page_size
         self.asked: list[Request] = []
 
-    def recall(self, entry: dict[str, Any]) -> None:
-        """Requests are given by the test."""
-        raise NotImplementedError
-
     def held(self) -> dict[str, Any]:
         """How many requests."""
         return {"spent": len(self.spent)}
@@ -68,9 +65,9 @@ class SpendingTwin(Twin):
                 raise Refused(502, SECRET)
             return self.report(request)
 
+    @abstractmethod
     def report(self, request: Request) -> Response:
         """What the account's report says."""
-        raise NotImplementedError
 
     def between(self, since: int, until: int) -> list[Spent]:
         """The requests of a stretch."""

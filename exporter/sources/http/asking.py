@@ -18,6 +18,7 @@ from typing import Any
 import requests
 
 from exporter.errors import ExporterError, Unreachable
+from exporter.outgoing import failure, headers_alone
 
 LARGEST_ANSWER_BYTES = 64 * 2**20
 _CHUNK_BYTES = 256 * 2**10
@@ -91,14 +92,14 @@ class Asker:
                 timeout=(min(_CONNECT_SECONDS, self.timeout_seconds), self.timeout_seconds),
                 allow_redirects=False,
                 stream=True,
-                auth=_as_given,
+                auth=headers_alone,
             ) as response:
                 self._note(response)
                 content = _read(response, started + self.timeout_seconds)
                 cookies = response.cookies.get_dict()
                 self._session.cookies.clear()
         except (requests.RequestException, UnicodeError) as error:
-            raise Unreachable(f"Dify at {self.url} did not answer: {_cause(error)}") from error
+            raise Unreachable(f"Dify at {self.url} did not answer: {failure(error)}") from error
         return Answer(_parsed(response, content), cookies, time.monotonic() - started)
 
     def now(self) -> float:
@@ -157,24 +158,3 @@ def _parsed(response: requests.Response, content: bytes) -> Any:
         known,
         after_seconds=float(after) if after.isdigit() else None,
     )
-
-
-def _as_given(request: requests.PreparedRequest) -> requests.PreparedRequest:
-    """Keeps requests from replacing our Authorization header with an entry of ~/.netrc."""
-    return request
-
-
-def _cause(error: Exception) -> str:
-    """The kind of failure in words; the library's own text may hold the address with its query."""
-    if isinstance(error, requests.exceptions.SSLError):
-        return "TLS failed (certificate or protocol)"
-    if isinstance(error, requests.exceptions.Timeout):
-        return "no answer in time"
-    if isinstance(error, requests.exceptions.ProxyError):
-        return "the proxy failed"
-    text = str(error).lower()
-    if "refused" in text:
-        return "connection refused"
-    if "resolve" in text or "resolution" in text:
-        return "the host name cannot be resolved"
-    return "the connection broke"
