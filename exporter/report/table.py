@@ -10,6 +10,7 @@ from typing import Any
 from exporter.compare.catalog import FINDINGS
 from exporter.model import Verdict
 from exporter.report.gather import Foreign, Line
+from exporter.state.measures import finding_codes
 from exporter.state.sums import Measures, amount_text, costs_of
 
 Document = dict[str, Any]
@@ -88,7 +89,7 @@ def _difference(measures: Measures) -> Document:
 
 def findings(measures: Measures) -> list[Document]:
     """The causes that take a part of the difference, largest first; those that only inform come last."""
-    codes = {name.split(".")[1] for name in measures if name.startswith("finding.")}
+    codes = finding_codes(measures)
     found = [
         {
             "code": code,

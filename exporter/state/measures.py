@@ -176,11 +176,21 @@ def amount_text(units: int) -> str:
 
 def costs_of(measures: Measures, prefix: str) -> dict[str, str]:
     """The amounts whose names begin so, by currency, as decimal text."""
+    return {currency: amount_text(units) for currency, units in units_of(measures, prefix).items()}
+
+
+def units_of(measures: Measures, prefix: str) -> dict[str, int]:
+    """The same in the units that sums are kept in."""
     return {
-        name.removeprefix(prefix): amount_text(value)
+        name.removeprefix(prefix): value
         for name, value in sorted(measures.items())
         if name.startswith(prefix)
     }
+
+
+def finding_codes(measures: Measures) -> set[str]:
+    """The findings that something was counted of."""
+    return {name.split(".")[1] for name in measures if name.startswith("finding.")}
 
 
 def gap(documents: Iterable[Mapping[str, Any]]) -> int | None:

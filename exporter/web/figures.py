@@ -13,6 +13,7 @@ from decimal import Decimal
 
 from exporter.model import Micros, Verdict
 from exporter.state import sums
+from exporter.state.measures import finding_codes, units_of
 from exporter.state.sums import QUARTER, Group, Measures
 from exporter.web.language import Language
 from exporter.web.overview import Pair
@@ -95,7 +96,6 @@ def verdicts(measures: Measures) -> dict[str, int]:
 
 def causes(measures: Measures) -> list[Cause]:
     """The findings that move tokens, the largest first."""
-    codes = {name.split(".")[1] for name in measures if name.startswith(_FINDING)}
     found = [
         Cause(
             code,
@@ -103,7 +103,7 @@ def causes(measures: Measures) -> list[Cause]:
             tokens(measures, f"{_FINDING}{code}"),
             money(measures, f"{_FINDING}{code}"),
         )
-        for code in sorted(codes)
+        for code in sorted(finding_codes(measures))
     ]
     moving = [cause for cause in found if cause.tokens != NOTHING]
     return sorted(moving, key=lambda cause: (-moved(cause), cause.code))
@@ -122,11 +122,10 @@ def money(measures: Measures, reading: str) -> str | None:
 
 def costs_of(measures: Measures, reading: str) -> dict[str, Decimal]:
     """Money by currency."""
-    prefix = f"{reading}.cost."
     return {
-        name.removeprefix(prefix): sums.money(value)
-        for name, value in sorted(measures.items())
-        if name.startswith(prefix) and value
+        currency: sums.money(units)
+        for currency, units in units_of(measures, f"{reading}.cost.").items()
+        if units
     }
 
 
