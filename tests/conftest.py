@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+import structlog
 
 from exporter import clock
 from exporter.demo import recording, replay
@@ -22,6 +23,13 @@ class RecordedDify:
 
     url: str
     vendor_log: Path
+
+
+@pytest.fixture(autouse=True)
+def logs_as_they_were() -> Iterator[None]:
+    """A command that runs inside of the test process sets logging up for all of it."""
+    yield
+    structlog.reset_defaults()
 
 
 @pytest.fixture(scope="session")
