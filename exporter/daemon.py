@@ -143,8 +143,10 @@ class App:
         """Where else a trace can be looked at: Dify's own page, and that of each destination that has one."""
         with self.store.read() as connection:
             document = ledger.trace(connection, trace_id)
-            found = links.links(connection, self.settings, self.destinations, trace_id)
-        page = dify_link(document, pages_address(self.settings.dify)) if document is not None else None
+            if document is None:
+                return []
+            found = links.links(connection, self.settings, self.destinations, document)
+        page = dify_link(document, pages_address(self.settings.dify))
         return [*([("Dify", page)] if page else []), *found]
 
     def _connected(self) -> Pipeline:

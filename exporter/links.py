@@ -25,14 +25,16 @@ def learn(destinations: Iterable[Destination]) -> None:
 
 
 def links(
-    connection: sqlite3.Connection, settings: Settings, destinations: Sequence[Destination], trace_id: str
+    connection: sqlite3.Connection,
+    settings: Settings,
+    destinations: Sequence[Destination],
+    document: ledger.Document,
 ) -> list[tuple[str, str]]:
-    """Destination and address of the trace's page there, as far as they are known. Asks nobody."""
+    """Destination and address of the page of a trace (as `ledger.trace` tells it) there, as far as they are known. Asks
+    nobody."""
+    trace_id = document["trace_id"]
     ways = sent_as.of(connection, [trace_id])
     entries = registry.entry_names(settings)
-    document = ledger.trace(connection, trace_id)
-    if document is None:
-        return []
     found = []
     for item in destinations:
         way = ways.get((trace_id, entries.get(item.name, item.name)), Way.OWN)

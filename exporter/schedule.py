@@ -1,7 +1,8 @@
 """What runs when: the only module that knows the scheduler.
 
-Jobs: poll, evidence, deliver (one per destination), prune, links (to the platforms' pages), report (where one is scheduled). A job that fails is stored with its reason, tried again
-with growing pauses, and never takes the daemon down; only a damaged state file does.
+Jobs: poll, evidence, deliver (one per destination), prune, links (to the platforms' pages), report (where one is
+scheduled), and what others add. A job that fails is stored with its reason, tried again with growing pauses, and never takes
+the daemon down; only a damaged state file does.
 """
 
 from __future__ import annotations
@@ -54,19 +55,15 @@ class Schedule:
     def start(self) -> None:
         """Begin; every job runs at once for the first time."""
         dify = self._app.settings.dify
-        self._every(dify.poll_interval, "poll", self._poll)
-        self._every(_EVIDENCE_EVERY, "evidence", self._evidence)
+        self.add(dify.poll_interval, "poll", self._poll)
+        self.add(_EVIDENCE_EVERY, "evidence", self._evidence)
         for destination in self._app.destinations:
-            self._every(_DELIVER_EVERY, f"deliver:{destination.name}", self._deliver(destination.name))
-        self._every(_PRUNE_EVERY, "prune", self._prune)
-        self._every(_LINKS_EVERY, "links", self._app.learn_links)
+            self.add(_DELIVER_EVERY, f"deliver:{destination.name}", self._deliver(destination.name))
+        self.add(_PRUNE_EVERY, "prune", self._prune)
+        self.add(_LINKS_EVERY, "links", self._app.learn_links)
         if self._app.settings.report.schedule:
-            self._every(_REPORT_EVERY, "report", self._report)
+            self.add(_REPORT_EVERY, "report", self._report)
         self._scheduler.start()
-
-    def add(self, seconds: float, name: str, work: Callable[[], None]) -> None:
-        """One more job, which runs at once when the others begin."""
-        self._every(seconds, name, work)
 
     def stop(self, timeout_seconds: float) -> bool:
         """No new runs; True when the running ones ended within that time."""
@@ -82,7 +79,8 @@ class Schedule:
         """Match it now instead of at the next turn; may be called from any thread."""
         self._scheduler.modify_job("evidence", next_run_time=datetime.now(UTC))
 
-    def _every(self, seconds: float, name: str, work: Callable[[], None]) -> None:
+    def add(self, seconds: float, name: str, work: Callable[[], None]) -> None:
+        """A job that runs every so many seconds, and at once for the first time."""
         self._scheduler.add_job(
             self._run,
             "interval",

@@ -127,6 +127,6 @@ def explain(
             return
         destinations = registry.build(settings)
         links.learn(destinations)
-        found = links.links(connection, settings, destinations, document["trace_id"])
+        found = links.links(connection, settings, destinations, document)
     page = dify_link(document, pages_address(settings.dify))
     printing.explain(out, document, [*([("Dify", page)] if page else []), *found])
