@@ -35,6 +35,7 @@ class ScopeSettings(Section):
 class ScheduleSettings(Section):
     """A report that is made by itself when its stretch of time has ended."""
 
+    name: str = Field("", description="names its files, and what was made already; default: `every`")
     every: Literal["day", "week", "month"] = Field(
         "day", description="the stretch it covers, in report.time_zone"
     )
@@ -58,6 +59,8 @@ class ScheduleSettings(Section):
 
     @model_validator(mode="after")
     def _goes_somewhere(self) -> ScheduleSettings:
+        if not self.name:
+            object.__setattr__(self, "name", self.every)
         if self.folder is None and self.webhook is None:
             raise ValueError("folder or webhook is needed")
         return self
@@ -70,6 +73,16 @@ class ReportSettings(Section):
     language: Literal["en", "zh"] = Field("en", description="of text and HTML")
     scopes: list[ScopeSettings] = Field(default=[])
     schedule: list[ScheduleSettings] = Field(default=[])
+
+    @model_validator(mode="after")
+    def _tells_reports_apart(self) -> ReportSettings:
+        names = [item.name for item in self.schedule]
+        for name in dict.fromkeys(names):
+            if names.count(name) > 1:
+                raise ValueError(
+                    f"schedule: two entries are named {name!r}; give one of them a name of its own"
+                )
+        return self
 
     @field_validator("time_zone")
     @classmethod

@@ -98,11 +98,18 @@ class PostgresqlCopy:
         try:
             connection = self._connected()
             row = connection.execute(f"SELECT count(*) FROM {self._table}").fetchone()
+            can_write = connection.execute(
+                "SELECT bool_and(has_table_privilege(%s, right_)) FROM unnest(ARRAY['INSERT', 'UPDATE', 'DELETE']) right_",
+                (self._table,),
+            ).fetchone()
         except psycopg.Error as error:
             self._forget_connection()
             answer = _meaning(error, self._place)
             return [Checked(name, False, answer.reason, _hint(error))]
-        return [Checked(name, True, f"{self._place}, table {self._table}: {row[0] if row else 0:,} calls")]
+        seen = f"{self._place}, table {self._table}: {row[0] if row else 0:,} calls"
+        if not (can_write and can_write[0]):
+            return [Checked(name, False, f"{seen}, which this user may only read", _HOLD_CLASSES["42"])]
+        return [Checked(name, True, seen)]
 
     def link(self, trace_id: str) -> str | None:
         """None: a table has no page."""
@@ -115,10 +122,11 @@ class PostgresqlCopy:
             self._connection = psycopg.connect(
                 self._url,
                 autocommit=True,
-                connect_timeout=round(self._timeout),
+                connect_timeout=max(1, round(self._timeout)),
+                tcp_user_timeout=max(1000, round(self._timeout * 1000)),
                 application_name="dify-exporter",
             )
-            self._connection.execute(f"SET statement_timeout = {round(self._timeout * 1000)}")
+            self._connection.execute(f"SET statement_timeout = {max(1, round(self._timeout * 1000))}")
             self._make_table(self._connection)
         return self._connection
 

@@ -32,6 +32,8 @@ from exporter.state.store import Store
 
 Document = dict[str, Any]
 _MOST_MISSED = 31
+"""Stretches that are made up for; older ones are what `report` is for."""
+
 _WEBHOOK_SECONDS = 30.0
 
 log = structlog.get_logger()
@@ -39,16 +41,15 @@ log = structlog.get_logger()
 
 @dataclass(frozen=True, slots=True)
 class Due:
-    """A report that should exist by now: entry `number` of the schedule over that window."""
+    """A report that should exist by now: an entry of the schedule over that window."""
 
-    number: int
     entry: ScheduleSettings
     window: Window
 
     @property
     def key(self) -> str:
         """Under which it is remembered that it was made, up to the end of its window."""
-        return f"report.{self.number}.{self.entry.every}"
+        return f"report.{self.entry.name}"
 
 
 def make_due(store: Store, settings: Settings, now: Micros, stopping: Callable[[], bool]) -> int:
@@ -93,10 +94,10 @@ def due_reports(settings: Settings, made_until: dict[str, str], now: Micros) -> 
     one, only the last."""
     zone = time_zone(settings.report.time_zone)
     found: list[Due] = []
-    for number, entry in enumerate(settings.report.schedule):
+    for entry in settings.report.schedule:
         missed: list[Due] = []
         for begins, ends in _ended(entry, zone, now):
-            due = Due(number, entry, Window(begins, ends, zone, settings.report.time_zone))
+            due = Due(entry, Window(begins, ends, zone, settings.report.time_zone))
             last = made_until.get(due.key)
             if last is not None and ends <= int(last):
                 break
@@ -143,7 +144,7 @@ def _write(document: Document, due: Due, folder: Path, language: str) -> None:
     try:
         folder.mkdir(parents=True, exist_ok=True)
         for form in due.entry.formats:
-            target = folder / f"dify-tokens-{due.entry.every}-{first.isoformat()}.{form}"
+            target = folder / f"dify-tokens-{due.entry.name}-{first.isoformat()}.{form}"
             draft = target.with_name(f".{target.name}.part")
             draft.write_text(texts[form](), encoding="utf-8")
             os.replace(draft, target)

@@ -170,3 +170,15 @@ def test_the_whole_recording_is_in_the_table(shared: Path, tmp_path: Path, url: 
     of_traces = [call for call in found if call["trace_id"] is not None]
     by_id = {call["call_id"]: call for call in held(url)}
     assert by_id == {call["call_id"]: call for call in of_traces}
+
+
+def test_who_may_only_read_the_table_is_told_so_by_check(url: str) -> None:
+    writer = copy(url)
+    writer.send([unit(writer, TRACES[0])])
+    with psycopg.connect(url) as connection:
+        connection.execute(
+            "DO $$ BEGIN CREATE ROLE viewer LOGIN; EXCEPTION WHEN duplicate_object THEN NULL; END $$"
+        )
+        connection.execute("GRANT SELECT ON dify_exporter_calls TO viewer")
+    (checked,) = copy(url.replace("postgres@", "viewer@")).check()
+    assert (checked.ok, "may only read" in checked.seen) == (False, True)

@@ -64,10 +64,10 @@ def test_a_day_with_another_length_is_a_whole_day() -> None:
 
 def test_missed_ones_are_made_up_for_oldest_first_and_none_twice() -> None:
     now = micros("2026-11-24T12:00:00Z")
-    made = {"report.0.day": str(micros("2026-11-21T00:00:00Z"))}
+    made = {"report.day": str(micros("2026-11-21T00:00:00Z"))}
     days = [since[:10] for since, _ in stretches(settings(), now, made)]
     assert days == ["2026-11-21", "2026-11-22", "2026-11-23"]
-    assert stretches(settings(), now, {"report.0.day": str(micros("2026-11-24T00:00:00Z"))}) == []
+    assert stretches(settings(), now, {"report.day": str(micros("2026-11-24T00:00:00Z"))}) == []
 
 
 @pytest.fixture
@@ -147,8 +147,26 @@ def test_a_webhook_gets_the_document_and_a_refusal_is_tried_again_without_tellin
 def test_an_entry_that_cannot_be_delivered_keeps_no_other_entry_back(store: Store, tmp_path: Path) -> None:
     blocked = tmp_path / "blocked"
     blocked.write_text("a file", "utf-8")
-    entries = [{"every": "day", "folder": str(blocked)}, {"every": "day", "folder": str(tmp_path / "open")}]
+    entries = [
+        {"every": "day", "folder": str(blocked)},
+        {"every": "day", "folder": str(tmp_path / "open"), "name": "another"},
+    ]
     wanted = config.load(Path(os.devnull), {}, {"report.schedule": entries}).settings
     with pytest.raises(Misconfigured, match="blocked cannot be written"):
         make_due(store, wanted, NOON + 2 * DAY, lambda: False)
     assert list((tmp_path / "open").glob("*.json"))
+
+
+def test_two_entries_of_one_length_need_names_and_then_keep_files_and_memory_apart(
+    store: Store, tmp_path: Path
+) -> None:
+    def entries(*names: str) -> Settings:
+        folder = str(tmp_path / "reports")
+        schedule = [{"folder": folder, "formats": ["csv"], "by": ["model"], "name": name} for name in names]
+        return config.load(Path(os.devnull), {}, {"report.schedule": schedule}).settings
+
+    with pytest.raises(Misconfigured, match="two entries are named 'day'"):
+        entries("", "day")
+    assert make_due(store, entries("day"), NOON + 2 * DAY, lambda: False) == 1
+    assert make_due(store, entries("for finance", "day"), NOON + 2 * DAY, lambda: False) == 1
+    assert len(list((tmp_path / "reports").iterdir())) == 2
