@@ -25,9 +25,14 @@ class DatabaseSettings(Section):
     """Dify's own database; only ever read."""
 
     url: SecretStr | None = Field(
-        None, description="postgresql://user:password@host:5432/dify (DIFY_DATABASE_URL)"
+        None,
+        description="postgresql://user:password@host:5432/dify or mysql://user:password@host:3306/dify (DIFY_DATABASE_URL)",
     )
-    schema_name: str = Field("public", alias="schema", description="schema that holds Dify's tables")
+    schema_name: str | None = Field(
+        None,
+        alias="schema",
+        description="schema that holds Dify's tables: `public`; on MySQL the database in the address",
+    )
     statement_timeout: Seconds = Field(30.0, description="a query that takes longer is cancelled")
     connect_timeout: Seconds = Field(10.0, description="time to wait for a connection")
 

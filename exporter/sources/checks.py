@@ -6,10 +6,10 @@ from collections.abc import Iterator
 
 import sqlalchemy as sa
 
-from exporter.config import DifySettings, masked_url
+from exporter.config import DifySettings
 from exporter.destinations.base import Checked
 from exporter.errors import ExporterError
-from exporter.sources.connection import connect, reading
+from exporter.sources.connection import connect, read_catalogue, reading
 from exporter.sources.cursor import Moment
 from exporter.sources.describe import (
     described,
@@ -18,19 +18,23 @@ from exporter.sources.describe import (
     server_words,
     version_words,
 )
+from exporter.sources.dialects import dialect_of
+from exporter.sources.dialects.base import Catalogue, Dialect
 from exporter.sources.discovery import streams
-from exporter.sources.postgresql import Catalogue, grants, read_catalogue, read_moment
 from exporter.sources.schema import (
     ALL_TABLES,
     Schema,
+    absence,
     absent_tables,
     forbidden_tables,
+    grants,
     judge,
     wanted_tables,
+    what_to_do,
 )
 from exporter.sources.storage.store import NoValue, open_store
 from exporter.sources.storage.values import newest_key
-from exporter.sources.tables import table
+from exporter.sources.tables import Column, table, written_by_default
 from exporter.sources.timestamps import to_micros
 
 
@@ -47,43 +51,42 @@ def check_source(dify: DifySettings) -> list[Checked]:
 
 
 def _checks(engine: sa.Engine, dify: DifySettings) -> Iterator[Checked]:
-    address = masked_url(engine.url.set(drivername="postgresql").render_as_string(hide_password=True))
-    yield Checked("database", True, f"connected to {address}")
+    dialect = dialect_of(engine)
+    yield Checked("database", True, f"connected to {dialect.address(engine.url)}")
     try:
         with reading(engine, "looking at Dify's tables") as connection:
-            catalogue = read_catalogue(connection, dify.database.schema_name, ALL_TABLES)
-            yield from _shape(catalogue)
+            catalogue = read_catalogue(connection, dify.database, ALL_TABLES)
+            yield from _shape(catalogue, dialect)
             if not absent_tables(catalogue) and not forbidden_tables(catalogue):
-                yield from _content(connection, judge(catalogue))
-                yield from _storage(connection, judge(catalogue), dify)
+                schema = judge(catalogue, dialect)
+                yield from _content(connection, schema)
+                yield from _storage(connection, schema, dify)
     except ExporterError as error:
         yield _failed("database", error)
 
 
-def _shape(catalogue: Catalogue) -> Iterator[Checked]:
+def _shape(catalogue: Catalogue, dialect: Dialect) -> Iterator[Checked]:
     absent = absent_tables(catalogue)
     if absent:
-        hint = "check the database name in dify.database.url (usually dify) and dify.database.schema"
-        yield Checked("Dify tables", False, f"schema {catalogue.schema} has no {', '.join(absent)}", hint)
+        yield Checked("Dify tables", False, absence(catalogue, absent), what_to_do(catalogue, dialect))
         return
     forbidden = forbidden_tables(catalogue)
     wanted = wanted_tables(catalogue)
-    unread = [name for name in wanted if name not in catalogue.readable]
-    grant = grants(catalogue.schema, catalogue.server.role, wanted)
+    unread = [name for name in wanted if name not in catalogue.readable and name in catalogue.columns]
+    grant = grants(catalogue, dialect)
     if forbidden or unread:
         what = f"role {catalogue.server.role} may not read {', '.join(dict.fromkeys([*forbidden, *unread]))}"
         yield Checked("permissions", not forbidden, what, f"as the owner run: {grant}")
     else:
         yield Checked("permissions", True, f"role {catalogue.server.role} may read all {len(wanted)} tables")
-    yield _read_only(catalogue)
+    yield _read_only(catalogue, dialect)
 
 
-def _read_only(catalogue: Catalogue) -> Checked:
+def _read_only(catalogue: Catalogue, dialect: Dialect) -> Checked:
     server = catalogue.server
     if not server.is_superuser and not catalogue.writable:
         return Checked("read-only role", True, f"role {server.role} cannot write")
-    wanted = grants(catalogue.schema, "dify_exporter", wanted_tables(catalogue))
-    hint = f"safer: CREATE ROLE dify_exporter LOGIN PASSWORD '…'; {wanted}"
+    hint = f"safer: {dialect.new_role(catalogue.schema, wanted_tables(catalogue))}"
     return Checked(
         "read-only role", True, f"role {server.role} could write (we open read-only transactions only)", hint
     )
@@ -96,7 +99,7 @@ def _content(connection: sa.Connection, schema: Schema) -> Iterator[Checked]:
         hint = "set Dify's CORE_WORKFLOW_EXECUTION_REPOSITORY (and …NODE_EXECUTION…) back to the database"
         yield Checked("runs", False, "workflow_runs is empty although messages name runs", hint)
     for name, words in described(connection, schema, streams(schema)):
-        if name in ("missing", "index", "late rows", "records", "archive"):
+        if name in ("missing", "index", "late rows", "records", "archive", "clock"):
             yield Checked(name, True, words)
     yield _newest(connection, schema)
 
@@ -117,12 +120,15 @@ def _storage(connection: sa.Connection, schema: Schema, dify: DifySettings) -> I
 
 def _newest(connection: sa.Connection, schema: Schema) -> Checked:
     """The age of the newest record, where an index finds it."""
-    moment = read_moment(connection, schema.server.snapshot_functions)
+    moment = schema.dialect.read_moment(connection, schema.server)
     found = []
     for name in ("messages", "workflow_runs"):
         if schema.has_index(name, "created_at"):
             rows = table(schema, name)
-            newest = connection.execute(sa.select(sa.func.max(rows.c.created_at))).scalar_one()
+            newest_of: Column = sa.func.max(rows.c.created_at, type_=sa.DateTime())
+            if name == "messages":
+                newest_of = written_by_default(schema, newest_of)
+            newest = connection.execute(sa.select(newest_of)).scalar_one()
             found.append(
                 f"{name} {_age(moment, to_micros(newest))}" if newest is not None else f"{name} empty"
             )

@@ -1,4 +1,4 @@
-"""The source that reads Dify's own PostgreSQL database.
+"""The source that reads Dify's own database, PostgreSQL or MySQL.
 
 Promises: read-only transactions, small pages, no row skipped (see `cursor`), one consistent moment per answer.
 Never asks for more than the byte limit at a time, and rests after slow queries so that a slow Dify is not made slower.
@@ -17,13 +17,14 @@ from exporter.config import DifySettings
 from exporter.errors import ExporterError
 from exporter.model import Micros, RecordRef
 from exporter.sources import discovery, tracing
-from exporter.sources.connection import SchemaChanged, Unreadable, connect, reading
+from exporter.sources.connection import connect, read_catalogue, reading
 from exporter.sources.describe import described, long_values
+from exporter.sources.dialects import dialect_of
+from exporter.sources.dialects.base import SchemaChanged, Unreadable
 from exporter.sources.discovery import Stream
 from exporter.sources.fetch import Reader, fetch
 from exporter.sources.heads import head_selects
 from exporter.sources.names import Names
-from exporter.sources.postgresql import read_catalogue
 from exporter.sources.row_reading import row_selects
 from exporter.sources.rows import Fetched, Found, Source
 from exporter.sources.schema import ALL_TABLES, Schema, judge
@@ -186,4 +187,4 @@ def _probe(engine: sa.Engine, dify: DifySettings, names: Names) -> _Probe:
 def read_schema(engine: sa.Engine, dify: DifySettings) -> Schema:
     """The schema as it is now. Raises `SourceRefused` when it is not Dify's or not ours to read."""
     with reading(engine, "looking at Dify's tables") as connection:
-        return judge(read_catalogue(connection, dify.database.schema_name, ALL_TABLES))
+        return judge(read_catalogue(connection, dify.database, ALL_TABLES), dialect_of(connection))

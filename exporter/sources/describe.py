@@ -41,6 +41,11 @@ def described(
             "late rows",
             "the server shows no snapshots: rows committed later than dify.overlap are not found",
         )
+    if schema.server.default_zone is not None:
+        yield (
+            "clock",
+            f"the server's zone is {schema.server.default_zone}, and so are the times of Dify's messages: read as UTC",
+        )
     if runs_are_elsewhere(connection, schema):
         yield (
             "runs",
@@ -85,9 +90,8 @@ def version_words(schema: Schema) -> str:
 def server_words(schema: Schema) -> str:
     """Server version, primary or standby, our role."""
     server = schema.server
-    place = "hot standby" if server.is_standby else "primary"
     rights = " (superuser; a role that may only read is enough)" if server.is_superuser else ""
-    return f"PostgreSQL {server.version}, {place}, as role {server.role}{rights}"
+    return f"{server.product}, {server.place}, as role {server.role}{rights}"
 
 
 def runs_are_elsewhere(connection: sa.Connection, schema: Schema) -> bool:

@@ -17,10 +17,9 @@ from exporter.config import DifySettings
 from exporter.model import Micros, RecordKind, RecordRef
 from exporter.sources import cursor as cursors
 from exporter.sources.cursor import NIL, Moment, Position
-from exporter.sources.postgresql import read_moment
 from exporter.sources.rows import Found
 from exporter.sources.schema import Schema
-from exporter.sources.tables import table
+from exporter.sources.tables import Column, as_default, table, written_by_default
 from exporter.sources.timestamps import END_OF_TIME, to_micros, to_naive
 
 STREAMS = ("messages", "runs", "nodes")
@@ -60,10 +59,10 @@ def streams(schema: Schema) -> Mapping[str, Stream]:
         ]
     return {
         "messages": _stream(
-            RecordKind.MESSAGE, messages, messages, [], _MARGIN, _in_order(schema, "messages")
+            schema, RecordKind.MESSAGE, messages, messages, [], _MARGIN, _in_order(schema, "messages")
         ),
         "runs": _stream(
-            RecordKind.RUN, runs, runs, is_settled, CHAT_RUN_DELAY, _in_order(schema, "workflow_runs")
+            schema, RecordKind.RUN, runs, runs, is_settled, CHAT_RUN_DELAY, _in_order(schema, "workflow_runs")
         ),
         "nodes": _single_steps(schema),
     }
@@ -78,12 +77,12 @@ def _single_steps(schema: Schema) -> Stream:
     nodes = table(schema, "workflow_node_executions")
     conditions = [nodes.c.triggered_from == "single-step", nodes.c.workflow_run_id.is_(None)]
     if schema.has_index("workflow_node_executions", "workflow_run_id"):
-        return _stream(RecordKind.NODE, nodes, nodes, conditions, _MARGIN, True)
+        return _stream(schema, RecordKind.NODE, nodes, nodes, conditions, _MARGIN, True)
     keys = ("tenant_id", "app_id", "workflow_id")
     if not schema.has("workflows", "id", "version", *keys[:2]) or not schema.has(
         "workflow_node_executions", *keys
     ):
-        return _stream(RecordKind.NODE, nodes, nodes, conditions, _MARGIN, False)
+        return _stream(schema, RecordKind.NODE, nodes, nodes, conditions, _MARGIN, False)
     drafts = table(schema, "workflows")
     same = sa.and_(
         nodes.c.tenant_id == drafts.c.tenant_id,
@@ -91,10 +90,12 @@ def _single_steps(schema: Schema) -> Stream:
         nodes.c.workflow_id == drafts.c.id,
     )
     source = drafts.join(nodes, same)
-    return _stream(RecordKind.NODE, nodes, source, [drafts.c.version == "draft", *conditions], _MARGIN, True)
+    conditions.append(drafts.c.version == "draft")
+    return _stream(schema, RecordKind.NODE, nodes, source, conditions, _MARGIN, True)
 
 
 def _stream(
+    schema: Schema,
     kind: RecordKind,
     rows: sa.TableClause,
     source: sa.FromClause,
@@ -103,16 +104,19 @@ def _stream(
     is_indexed: bool,
 ) -> Stream:
     created_at, row_id = rows.c.created_at, rows.c.id
-    after = sa.tuple_(
-        sa.bindparam("after", type_=sa.DateTime), sa.cast(sa.bindparam("after_id", type_=sa.Text), sa.Uuid)
-    )
+    since: Column = sa.bindparam("after", type_=sa.DateTime)
+    before: Column = sa.bindparam("before", type_=sa.DateTime)
+    told: Column = created_at
+    if kind is RecordKind.MESSAGE:
+        told = written_by_default(schema, created_at)
+        since, before = as_default(schema, since), as_default(schema, before)
     window = [
         *conditions,
-        sa.tuple_(created_at, row_id) > after,
-        created_at < sa.bindparam("before", type_=sa.DateTime),
+        schema.dialect.after(created_at, row_id, since, "after_id"),
+        created_at < before,
     ]
     select = (
-        sa.select(sa.cast(row_id, sa.Text), created_at)
+        sa.select(sa.cast(row_id, sa.Text), told)
         .select_from(source)
         .where(*window)
         .order_by(created_at, row_id)
@@ -126,7 +130,7 @@ def next_page(
     connection: sa.Connection, stream: Stream, schema: Schema, dify: DifySettings, text: str | None
 ) -> Found:
     """The next page after the cursor text; None begins at the configured start."""
-    moment = read_moment(connection, schema.server.snapshot_functions)
+    moment = schema.dialect.read_moment(connection, schema.server)
     cursor = cursors.begin(_start(dify, moment), moment) if text is None else cursors.from_text(text)
     cursor = cursors.look(cursor, moment, _micros(dify.overlap), _micros(dify.sweep_interval))
     is_sweep = cursor.sweep is not None
@@ -142,7 +146,7 @@ def range_page(
     connection: sa.Connection, stream: Stream, schema: Schema, since: Micros, until: Micros, text: str | None
 ) -> Found:
     """One page of the records created in [since, until), whose cursor is a bare position."""
-    moment = read_moment(connection, schema.server.snapshot_functions)
+    moment = schema.dialect.read_moment(connection, schema.server)
     after = Position(since, NIL) if text is None else cursors.position_from_text(text)
     refs = _page(connection, stream, after, to_naive(until), moment)
     last = _position(refs[-1]) if refs else after
@@ -153,7 +157,7 @@ def count_range(
     connection: sa.Connection, stream: Stream, schema: Schema, since: Micros, until: Micros
 ) -> int:
     """How many records were created in [since, until)."""
-    moment = read_moment(connection, schema.server.snapshot_functions)
+    moment = schema.dialect.read_moment(connection, schema.server)
     named = _parameters(stream, Position(since, NIL), to_naive(until), moment)
     return int(connection.execute(stream.count, named).scalar_one())
 

@@ -6,13 +6,14 @@ byte limit → their rows, one statement a table. A ref that did not fit is simp
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 import sqlalchemy as sa
 
 from exporter.config import DifySettings
-from exporter.model import App, RecordKind, RecordRef
+from exporter.model import App, Micros, RecordKind, RecordRef
 from exporter.sources.filters import reason_to_leave_out
 from exporter.sources.graphs import graphs_of, lacks_a_model
 from exporter.sources.heads import Head, HeadSelects, messages_of_runs, read_heads, read_sizes
@@ -37,6 +38,11 @@ from exporter.sources.rows import (
     TraceRows,
 )
 from exporter.sources.schema import Schema
+from exporter.sources.timestamps import SECOND
+
+WHOLE_SECONDS = (
+    "Dify keeps whole seconds on MySQL; lengths of steps are exact, their places within a second are not"
+)
 
 TOO_LARGE_FACTOR = 128
 """A single trace with more text than this many page limits is refused rather than risk the whole process."""
@@ -133,13 +139,14 @@ def _traces(
         nodes_of_runs=read_nodes_of_runs(connection, reader.rows, runs),
         thoughts=read_thoughts(connection, reader.rows, easy),
     )
-    bare = [_bare(head, apps[head.app_id], rows) for head in heads]
+    notes = (WHOLE_SECONDS,) if reader.schema.server.has_whole_seconds else ()
+    bare = [_bare(head, apps[head.app_id], rows, notes) for head in heads]
     return tuple(_with_names(connection, reader, bare))
 
 
-def _bare(head: Head, app: App, rows: _Rows) -> TraceRows:
+def _bare(head: Head, app: App, rows: _Rows, notes: tuple[str, ...]) -> TraceRows:
     if head.ref.kind is RecordKind.NODE:
-        return TraceRows(head.ref, app, nodes=(rows.nodes[head.ref.id],))
+        return TraceRows(head.ref, app, nodes=(rows.nodes[head.ref.id],), notes=notes)
     return TraceRows(
         head.ref,
         app,
@@ -147,6 +154,7 @@ def _bare(head: Head, app: App, rows: _Rows) -> TraceRows:
         run=rows.runs.get(head.run_id) if head.run_id else None,
         nodes=rows.nodes_of_runs.get(head.run_id, ()) if head.run_id else (),
         thoughts=rows.thoughts.get(head.ref.id, ()),
+        notes=notes,
     )
 
 
@@ -186,6 +194,7 @@ def _named(
         tools,
         children,
         graph,
+        trace.notes,
     )
 
 
@@ -206,4 +215,11 @@ def _parent(trace: TraceRows, tools: tuple[tuple[str, str], ...]) -> Parent:
     row = trace.run or (trace.nodes[0] if trace.nodes else None)
     if row is None:
         return Parent(_parent_id(trace), trace.ref.created_at, None, None, ())
-    return Parent(_parent_id(trace), row.created_at, row.finished_at, row.created_by, apps)
+    return Parent(_parent_id(trace), row.created_at, _end(row), row.created_by, apps)
+
+
+def _end(row: RunRow | NodeRow) -> Micros | None:
+    """When it ended, rounded up where only its length is told; None while it goes on."""
+    if row.finished_at is None and row.elapsed_time:
+        return row.created_at + math.ceil(row.elapsed_time + 1) * SECOND
+    return row.finished_at

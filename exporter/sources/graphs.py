@@ -10,10 +10,9 @@ from collections.abc import Iterable
 
 import sqlalchemy as sa
 
-from exporter.sources.postgresql import one_of
 from exporter.sources.rows import NodeRow
 from exporter.sources.schema import Schema
-from exporter.sources.tables import as_text, plain, read_rows, table
+from exporter.sources.tables import as_text, one_of, plain, read_rows, table
 
 MOST_GRAPH_BYTES = 256 * 2**10
 
@@ -39,7 +38,7 @@ def graphs_of(connection: sa.Connection, schema: Schema, run_ids: Iterable[str])
     runs = table(schema, "workflow_runs")
     statement = (
         sa.select(*as_text(runs, "id"), *plain(runs, "graph"))
-        .where(one_of(runs.c.id, "ids"))
+        .where(one_of(schema, runs.c.id))
         .where(sa.func.octet_length(runs.c.graph) <= MOST_GRAPH_BYTES)
     )
     return {row[0]: row[1] for row in read_rows(connection, statement, wanted) if row[1]}

@@ -12,9 +12,18 @@ from typing import Any
 import sqlalchemy as sa
 
 from exporter.model import Micros, RecordKind, RecordRef
-from exporter.sources.postgresql import one_of
+from exporter.sources.dialects.base import Asked, Question
 from exporter.sources.schema import Schema
-from exporter.sources.tables import as_text, octets, plain, read_rows, table
+from exporter.sources.tables import (
+    as_default,
+    as_text,
+    octets,
+    one_of,
+    plain,
+    read_rows,
+    table,
+    written_by_default,
+)
 from exporter.sources.timestamps import to_micros, to_naive
 
 _DEBUG_RUNS = ("debugging", "rag-pipeline-debugging")
@@ -73,28 +82,28 @@ def head_selects(schema: Schema) -> HeadSelects:
     return HeadSelects(
         messages=sa.select(
             *as_text(messages, "id", "app_id"),
-            messages.c.created_at,
+            written_by_default(schema, messages.c.created_at),
             *as_text(messages, "workflow_run_id"),
             *plain(messages, "invoke_from", "app_mode"),
             message_size,
-        ).where(one_of(messages.c.id, "ids")),
+        ).where(one_of(schema, messages.c.id)),
         runs=sa.select(
             *as_text(runs, "id", "app_id"),
             runs.c.created_at,
             *as_text(runs, "tenant_id"),
             *plain(runs, "triggered_from", "type"),
             run_size,
-        ).where(one_of(runs.c.id, "ids")),
+        ).where(one_of(schema, runs.c.id)),
         nodes=sa.select(
             *as_text(nodes, "id", "app_id"), nodes.c.created_at, *as_text(nodes, "tenant_id"), node_size
-        ).where(one_of(nodes.c.id, "ids")),
-        run_sizes=sa.select(*as_text(runs, "id"), run_size).where(one_of(runs.c.id, "ids")),
+        ).where(one_of(schema, nodes.c.id)),
+        run_sizes=sa.select(*as_text(runs, "id"), run_size).where(one_of(schema, runs.c.id)),
         node_sizes=sa.select(sa.cast(nodes.c.workflow_run_id, sa.Text), sa.func.sum(node_size))
         .select_from(node_source)
         .where(is_wanted)
         .group_by(nodes.c.workflow_run_id),
         thought_sizes=sa.select(sa.cast(thoughts.c.message_id, sa.Text), sa.func.sum(thought_size))
-        .where(one_of(thoughts.c.message_id, "ids"))
+        .where(one_of(schema, thoughts.c.message_id))
         .group_by(thoughts.c.message_id)
         if schema.has("message_agent_thoughts", "id", "message_id")
         else None,
@@ -111,7 +120,7 @@ def nodes_of_runs(schema: Schema, nodes: sa.TableClause) -> tuple[sa.FromClause,
     keys = ("tenant_id", "app_id", "workflow_id")
     has_keys = schema.has("workflow_runs", *keys) and schema.has("workflow_node_executions", *keys)
     if schema.has_index("workflow_node_executions", "workflow_run_id") or not has_keys:
-        return nodes, one_of(nodes.c.workflow_run_id, "ids")
+        return nodes, one_of(schema, nodes.c.workflow_run_id)
     runs = table(schema, "workflow_runs")
     same = sa.and_(
         nodes.c.tenant_id == runs.c.tenant_id,
@@ -120,7 +129,7 @@ def nodes_of_runs(schema: Schema, nodes: sa.TableClause) -> tuple[sa.FromClause,
         nodes.c.triggered_from.in_(("workflow-run", "rag-pipeline-run")),
         nodes.c.workflow_run_id == runs.c.id,
     )
-    return runs.join(nodes, same), one_of(runs.c.id, "ids")
+    return runs.join(nodes, same), one_of(schema, runs.c.id)
 
 
 def read_heads(
@@ -195,6 +204,7 @@ def messages_of_runs(
 
     One index look-up a run, by (app_id, created_at): there is no index on messages.workflow_run_id.
     """
+    schema = selects.schema
     rows = [
         (
             head.ref.id,
@@ -205,26 +215,17 @@ def messages_of_runs(
         for head in heads
         if head.is_chat_run
     ]
-    if not rows or not selects.schema.has("messages", "workflow_run_id"):
+    if not rows or not schema.has("messages", "workflow_run_id"):
         return {}
-    messages = table(selects.schema, "messages")
-    ids = sa.Uuid(as_uuid=False)
-    runs = sa.values(
-        sa.column("run_id", ids),
-        sa.column("app_id", ids),
-        sa.column("since", sa.DateTime),
-        sa.column("until", sa.DateTime),
-        name="chat_runs",
-    ).data(rows)
-    message = (
-        sa.select(sa.cast(messages.c.id, sa.Text))
-        .where(
-            messages.c.app_id == runs.c.app_id,
-            messages.c.created_at.between(runs.c.since, runs.c.until),
-            messages.c.workflow_run_id == runs.c.run_id,
+    messages = table(schema, "messages")
+
+    def message(run: Question) -> sa.Select[Any]:
+        is_around = messages.c.created_at.between(
+            as_default(schema, run["since"]), as_default(schema, run["until"])
         )
-        .limit(1)
-        .scalar_subquery()
-    )
-    found = connection.execute(sa.select(sa.cast(runs.c.run_id, sa.Text), message)).fetchall()
-    return {run_id: message_id for run_id, message_id in found if message_id is not None}
+        is_its_own = messages.c.workflow_run_id == run["run_id"]
+        found = sa.select(*as_text(messages, "id"))
+        return found.where(messages.c.app_id == run["app_id"], is_around, is_its_own).limit(1)
+
+    asked = Asked(("run_id", "app_id"), ("since", "until"), rows)
+    return dict(schema.dialect.answers(connection, asked, message))

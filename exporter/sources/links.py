@@ -15,10 +15,10 @@ import orjson
 import sqlalchemy as sa
 
 from exporter.model import Micros
-from exporter.sources.postgresql import one_of
+from exporter.sources.dialects.base import Asked, Question
 from exporter.sources.rows import ChildRun, NodeRow
 from exporter.sources.schema import Schema
-from exporter.sources.tables import as_text, plain, read_rows, table
+from exporter.sources.tables import as_text, one_of, plain, read_rows, table
 from exporter.sources.timestamps import to_micros, to_naive
 
 MOST_CHILDREN = 50
@@ -80,7 +80,7 @@ def apps_of_providers(connection: sa.Connection, schema: Schema, providers: Iter
     if not wanted or not schema.has("tool_workflow_providers", "id", "app_id"):
         return {}
     tools = table(schema, "tool_workflow_providers")
-    select = sa.select(*as_text(tools, "id", "app_id")).where(one_of(tools.c.id, "ids"))
+    select = sa.select(*as_text(tools, "id", "app_id")).where(one_of(schema, tools.c.id))
     return dict(read_rows(connection, select, wanted))
 
 
@@ -92,9 +92,10 @@ def child_runs(
     if not asked or not can_link(schema):
         return {}
     found: dict[str, list[ChildRun]] = {}
-    for parent, run_id, app_id, created_at, created_by, inputs, tokens in connection.execute(
-        _children(schema, asked)
-    ).fetchall():
+    answers = schema.dialect.answers(
+        connection, Asked(_QUESTION_IDS, _QUESTION_TIMES, asked), lambda parent: _children(schema, parent)
+    )
+    for parent, run_id, app_id, created_at, created_by, inputs, tokens in answers:
         if run_id != parent:
             child = ChildRun(run_id, app_id, to_micros(created_at), created_by, inputs, tokens)
             found.setdefault(parent, []).append(child)
@@ -105,6 +106,9 @@ def child_runs(
     }
 
 
+_QUESTION_IDS, _QUESTION_TIMES = ("parent", "app_id", "created_by"), ("since", "until")
+
+
 def _questions(parent: Parent) -> list[tuple[Any, ...]]:
     if parent.created_by is None:
         return []
@@ -113,25 +117,16 @@ def _questions(parent: Parent) -> list[tuple[Any, ...]]:
     return [(parent.id, app, parent.created_by, *span) for app in parent.apps]
 
 
-def _children(schema: Schema, asked: list[tuple[Any, ...]]) -> sa.Executable:
-    """One look-up a parent, by time. Apps are compared as text so that no index on app_id is chosen, which would
-    read an app's whole history for each parent; the limit keeps each look-up bounded."""
+def _children(schema: Schema, parent: Question) -> sa.Select[Any]:
+    """A look-up by time. Apps are compared as text so that no index on app_id is chosen, which would read an app's
+    whole history for each parent; the limit keeps each look-up bounded."""
     runs = table(schema, "workflow_runs")
-    ids = sa.Uuid(as_uuid=False)
-    parents = sa.values(
-        sa.column("parent", ids),
-        sa.column("app_id", ids),
-        sa.column("created_by", ids),
-        sa.column("since", sa.DateTime),
-        sa.column("until", sa.DateTime),
-        name="parents",
-    ).data(asked)
     inputs = (
         sa.null()
         if "inputs" not in runs.c
         else sa.case((sa.func.octet_length(runs.c.inputs) <= MOST_INPUT_BYTES, runs.c.inputs))
     )
-    inside = (
+    return (
         sa.select(
             *as_text(runs, "id", "app_id"),
             runs.c.created_at,
@@ -140,14 +135,10 @@ def _children(schema: Schema, asked: list[tuple[Any, ...]]) -> sa.Executable:
             *plain(runs, "total_tokens"),
         )
         .where(
-            runs.c.created_at.between(parents.c.since, parents.c.until),
-            sa.cast(runs.c.app_id, sa.Text) == sa.cast(parents.c.app_id, sa.Text),
-            runs.c.created_by == parents.c.created_by,
+            runs.c.created_at.between(parent["since"], parent["until"]),
+            sa.cast(runs.c.app_id, sa.Text) == sa.cast(parent["app_id"], sa.Text),
+            runs.c.created_by == parent["created_by"],
         )
         .order_by(runs.c.created_at, runs.c.id)
         .limit(MOST_CHILDREN + 2)
-        .lateral("inside")
-    )
-    return sa.select(sa.cast(parents.c.parent, sa.Text), *inside.c).select_from(
-        parents.join(inside, sa.true())
     )

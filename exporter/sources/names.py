@@ -10,9 +10,8 @@ import sqlalchemy as sa
 
 from exporter.model import App
 from exporter.sources.heads import Head
-from exporter.sources.postgresql import one_of
 from exporter.sources.schema import Schema
-from exporter.sources.tables import as_text, read_rows, table
+from exporter.sources.tables import as_text, one_of, read_rows, table
 
 DELETED = "(deleted app)"
 
@@ -66,7 +65,7 @@ def _read_apps(connection: sa.Connection, schema: Schema, name: str, ids: list[s
         select = sa.select(*columns, tenants.c.name).select_from(
             rows.outerjoin(tenants, tenants.c.id == rows.c.tenant_id)
         )
-    found = read_rows(connection, select.where(one_of(rows.c.id, "ids")), ids)
+    found = read_rows(connection, select.where(one_of(schema, rows.c.id)), ids)
     return [App(*row) for row in found]
 
 
@@ -79,6 +78,6 @@ def sessions_of(
     unknown = sorted(wanted - known.keys())
     if unknown and schema.has("end_users", "id", "session_id"):
         users = table(schema, "end_users")
-        select = sa.select(*as_text(users, "id"), users.c.session_id).where(one_of(users.c.id, "ids"))
+        select = sa.select(*as_text(users, "id"), users.c.session_id).where(one_of(schema, users.c.id))
         known.update(dict(read_rows(connection, select, unknown)))
     return {user: known[user] for user in wanted if user in known}

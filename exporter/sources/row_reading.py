@@ -7,17 +7,17 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from typing import Any
 
 import sqlalchemy as sa
 
+from exporter.model import Micros
 from exporter.sources.heads import nodes_of_runs
-from exporter.sources.postgresql import one_of
 from exporter.sources.rows import MessageRow, NodeRow, RunRow, ThoughtRow
 from exporter.sources.schema import Schema
-from exporter.sources.tables import Column, as_text, plain, read_rows, table
-from exporter.sources.timestamps import to_micros
+from exporter.sources.tables import Column, as_text, one_of, plain, read_rows, table, written_by_default
+from exporter.sources.timestamps import end_of, to_micros
 
 _OFFLOADABLE = ("inputs", "process_data", "outputs")
 
@@ -76,6 +76,7 @@ class RowSelects:
     media: sa.Executable | None
     offloads: sa.Executable | None
     offloads_of_runs: sa.Executable | None
+    has_whole_seconds: bool
 
 
 def row_selects(schema: Schema) -> RowSelects:
@@ -85,26 +86,35 @@ def row_selects(schema: Schema) -> RowSelects:
     source, is_wanted = nodes_of_runs(schema, nodes)
     offload = schema.has("workflow_node_execution_offload", "node_execution_id", "type")
     return RowSelects(
-        messages=sa.select(*_columns(messages, MessageRow, "media", "conversation_name")).where(
-            one_of(messages.c.id, "ids")
+        messages=sa.select(*_columns(schema, messages, MessageRow, "media", "conversation_name")).where(
+            one_of(schema, messages.c.id)
         ),
         conversation_names=_conversation_names(schema),
-        runs=sa.select(*_columns(runs, RunRow)).where(one_of(runs.c.id, "ids")),
-        nodes=sa.select(*_columns(nodes, NodeRow, "offloaded")).where(one_of(nodes.c.id, "ids")),
-        nodes_of_runs=sa.select(*_columns(nodes, NodeRow, "offloaded")).select_from(source).where(is_wanted),
+        runs=sa.select(*_columns(schema, runs, RunRow)).where(one_of(schema, runs.c.id)),
+        nodes=sa.select(*_columns(schema, nodes, NodeRow, "offloaded")).where(one_of(schema, nodes.c.id)),
+        nodes_of_runs=sa.select(*_columns(schema, nodes, NodeRow, "offloaded"))
+        .select_from(source)
+        .where(is_wanted),
         thoughts=_thoughts(schema),
         media=_media(schema),
-        offloads=_offloads(schema, nodes, nodes, one_of(nodes.c.id, "ids")) if offload else None,
+        offloads=_offloads(schema, nodes, nodes, one_of(schema, nodes.c.id)) if offload else None,
         offloads_of_runs=_offloads(schema, nodes, source, is_wanted) if offload else None,
+        has_whole_seconds=schema.server.has_whole_seconds,
     )
 
 
-def _columns(source: sa.TableClause, row_type: type, *not_columns: str) -> list[Column]:
+def _columns(schema: Schema, source: sa.TableClause, row_type: type, *not_columns: str) -> list[Column]:
     """The columns in the order of the row type's fields, so that a result fits it by position."""
     columns: list[Column] = []
     for field in fields(row_type):
         if field.name not in not_columns:
             name = _NAMED_OTHERWISE.get(field.name, field.name)
+            if row_type is MessageRow and name == "created_at":
+                columns.append(written_by_default(schema, source.c[name]))
+                continue
+            if row_type is MessageRow and name == "updated_at" and schema.server.default_zone:
+                columns.append(sa.null().label(name))  # Dify sets it in UTC, the database in its own zone
+                continue
             is_cast = name in _CAST or (row_type is MessageRow and name in _JSON)
             columns += as_text(source, name) if is_cast else plain(source, name)
     return columns
@@ -114,7 +124,9 @@ def _thoughts(schema: Schema) -> sa.Executable | None:
     if not schema.has("message_agent_thoughts", "id", "message_id", "position", "created_at"):
         return None
     thoughts = table(schema, "message_agent_thoughts")
-    return sa.select(*_columns(thoughts, ThoughtRow, "tokens")).where(one_of(thoughts.c.message_id, "ids"))
+    return sa.select(*_columns(schema, thoughts, ThoughtRow, "tokens")).where(
+        one_of(schema, thoughts.c.message_id)
+    )
 
 
 def _media(schema: Schema) -> sa.Executable | None:
@@ -123,7 +135,7 @@ def _media(schema: Schema) -> sa.Executable | None:
         return None
     files = table(schema, "message_files")
     select = sa.select(sa.cast(files.c.message_id, sa.Text), sa.func.count()).where(
-        one_of(files.c.message_id, "ids")
+        one_of(schema, files.c.message_id)
     )
     if "belongs_to" in files.c:
         select = select.where(sa.func.coalesce(files.c.belongs_to, "user") == "user")
@@ -135,7 +147,7 @@ def _conversation_names(schema: Schema) -> sa.Executable | None:
         return None
     conversations = table(schema, "conversations")
     return sa.select(*as_text(conversations, "id"), conversations.c.name).where(
-        one_of(conversations.c.id, "ids")
+        one_of(schema, conversations.c.id)
     )
 
 
@@ -167,7 +179,7 @@ def read_runs(connection: sa.Connection, selects: RowSelects, ids: list[str]) ->
     """Runs by id."""
     if not ids:
         return {}
-    return {row[0]: _run(row) for row in read_rows(connection, selects.runs, ids)}
+    return {row[0]: _run(selects, row) for row in read_rows(connection, selects.runs, ids)}
 
 
 def read_nodes(connection: sa.Connection, selects: RowSelects, ids: list[str]) -> dict[str, NodeRow]:
@@ -176,7 +188,7 @@ def read_nodes(connection: sa.Connection, selects: RowSelects, ids: list[str]) -
         return {}
     offloaded = _offloaded(_pairs(connection, selects.offloads, ids))
     rows = read_rows(connection, selects.nodes, ids)
-    return {row[0]: _node(row, offloaded.get(row[0], ())) for row in rows}
+    return {row[0]: _node(selects, row, offloaded.get(row[0], ())) for row in rows}
 
 
 def read_nodes_of_runs(
@@ -188,7 +200,7 @@ def read_nodes_of_runs(
     offloaded = _offloaded(_pairs(connection, selects.offloads_of_runs, ids))
     nodes: dict[str, list[NodeRow]] = {}
     for row in read_rows(connection, selects.nodes_of_runs, ids):
-        nodes.setdefault(row[5], []).append(_node(row, offloaded.get(row[0], ())))
+        nodes.setdefault(row[5], []).append(_node(selects, row, offloaded.get(row[0], ())))
     return {run_id: tuple(sorted(rows, key=_node_order)) for run_id, rows in nodes.items()}
 
 
@@ -236,12 +248,18 @@ def _thought(row: tuple[Any, ...]) -> ThoughtRow:
     return ThoughtRow(*_converted([*row], _THOUGHT))
 
 
-def _run(row: tuple[Any, ...]) -> RunRow:
-    return RunRow(*_converted([*row], _RUN))
+def _run(selects: RowSelects, row: tuple[Any, ...]) -> RunRow:
+    run = RunRow(*_converted([*row], _RUN))
+    return replace(run, finished_at=_end(run)) if selects.has_whole_seconds else run
 
 
-def _node(row: tuple[Any, ...], offloaded: tuple[str, ...]) -> NodeRow:
-    return NodeRow(*_converted([*row, offloaded], _NODE))
+def _node(selects: RowSelects, row: tuple[Any, ...], offloaded: tuple[str, ...]) -> NodeRow:
+    node = NodeRow(*_converted([*row, offloaded], _NODE))
+    return replace(node, finished_at=_end(node)) if selects.has_whole_seconds else node
+
+
+def _end(row: RunRow | NodeRow) -> Micros | None:
+    return end_of(row.created_at, row.elapsed_time, row.finished_at)
 
 
 def _converted(values: list[Any], places: _Places) -> list[Any]:

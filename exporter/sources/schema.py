@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, fields
 
 from exporter.errors import SourceRefused
-from exporter.sources.postgresql import Catalogue, Server, grants
+from exporter.sources.dialects.base import Catalogue, Dialect, Server
 from exporter.sources.rows import MessageRow, NodeRow, RunRow, ThoughtRow
 from exporter.sources.versions import PROBED_TABLES, Releases, releases
 
@@ -85,6 +85,7 @@ class Schema:
     heads: tuple[str, ...]
     missing: tuple[str, ...]
     server: Server
+    dialect: Dialect
 
     def has(self, table: str, *columns: str) -> bool:
         """True when the table is readable with all these columns."""
@@ -95,19 +96,18 @@ class Schema:
         return any(owner == table and keys[: len(leading)] == leading for owner, keys in self.indexes)
 
 
-def judge(catalogue: Catalogue) -> Schema:
+def judge(catalogue: Catalogue, dialect: Dialect) -> Schema:
     """The schema to work with. Raises `SourceRefused` when it is not Dify's or not ours to read."""
     absent = absent_tables(catalogue)
     if absent:
         raise SourceRefused(
-            f"this is not a Dify database: schema {catalogue.schema!r} has no {' and no '.join(absent)}",
-            "check the database name in dify.database.url (usually dify, not dify_plugin) and dify.database.schema",
+            f"this is not a Dify database: {absence(catalogue, absent)}", what_to_do(catalogue, dialect)
         )
     forbidden = forbidden_tables(catalogue)
     if forbidden:
         raise SourceRefused(
             f"role {catalogue.server.role!r} may not read {', '.join(forbidden)}",
-            f"as the owner run: {grants(catalogue.schema, catalogue.server.role, wanted_tables(catalogue))}",
+            f"as the owner run: {grants(catalogue, dialect)}",
         )
     return Schema(
         catalogue.schema,
@@ -117,7 +117,29 @@ def judge(catalogue: Catalogue) -> Schema:
         catalogue.heads,
         tuple(_missing(catalogue)),
         catalogue.server,
+        dialect,
     )
+
+
+def absence(catalogue: Catalogue, absent: list[str]) -> str:
+    """That these tables are not there, in words."""
+    may_be = (
+        f", or role {catalogue.server.role} may not read them" if catalogue.server.hides_ungranted else ""
+    )
+    return f"schema {catalogue.schema!r} has no {' and no '.join(absent)}{may_be}"
+
+
+def what_to_do(catalogue: Catalogue, dialect: Dialect) -> str:
+    """How to mend that essential tables are not there."""
+    names = "check the database name in dify.database.url (usually dify, not dify_plugin) and dify.database.schema"
+    if catalogue.server.hides_ungranted:
+        return f"{names}; if it is Dify's, run as its owner: {grants(catalogue, dialect)}"
+    return names
+
+
+def grants(catalogue: Catalogue, dialect: Dialect) -> str:
+    """The statements that let our role read what we read of the tables here."""
+    return dialect.grants(catalogue.schema, catalogue.server.role, wanted_tables(catalogue))
 
 
 def absent_tables(catalogue: Catalogue) -> list[str]:
@@ -133,19 +155,28 @@ def absent_tables(catalogue: Catalogue) -> list[str]:
 def forbidden_tables(catalogue: Catalogue) -> list[str]:
     """Tables that exist and that we must be able to read but may not."""
     needed = _ESSENTIAL | {
-        table: frozenset(COLUMNS[table]) for table in _SILENT if table in catalogue.columns
+        table: frozenset(COLUMNS[table])
+        for table in _SILENT
+        if table in catalogue.columns or catalogue.server.hides_ungranted
     }
     return [
         table
         for table, columns in needed.items()
-        if not (columns & catalogue.columns[table]) <= catalogue.readable.get(table, frozenset())
+        if not (columns & catalogue.columns.get(table, frozenset()))
+        <= catalogue.readable.get(table, frozenset())
         or table not in catalogue.readable
     ]
 
 
 def wanted_tables(catalogue: Catalogue) -> tuple[str, ...]:
-    """All tables we read that exist here: what a role for us is best granted."""
-    return tuple(table for table in COLUMNS if table in catalogue.columns)
+    """All tables we read that exist, or may exist, here: what a role for us is best granted. Those that may not exist in
+    every release come last, because a GRANT on them may fail."""
+    there = [table for table in COLUMNS if table in catalogue.columns or catalogue.server.hides_ungranted]
+    return tuple(sorted(there, key=lambda table: (table, None) in _NEWER and table not in catalogue.columns))
+
+
+def _gone(catalogue: Catalogue) -> str:
+    return "does not exist" + (" or is not granted" if catalogue.server.hides_ungranted else "")
 
 
 def _missing(catalogue: Catalogue) -> list[str]:
@@ -153,7 +184,7 @@ def _missing(catalogue: Catalogue) -> list[str]:
     for table, columns in COLUMNS.items():
         readable = catalogue.readable.get(table)
         if readable is None and (table in catalogue.columns or (table, None) not in _NEWER):
-            why = "is not granted" if table in catalogue.columns else "does not exist"
+            why = "is not granted" if table in catalogue.columns else _gone(catalogue)
             found.append(f"table {table} {why}: {_COST.get(table, 'what it holds is unknown')}")
         if readable is None:
             continue

@@ -14,6 +14,8 @@ from exporter.sources.schema import Schema
 
 Column = sa.ColumnElement[Any]
 
+_IDS = "ids"
+
 
 def table(schema: Schema, name: str) -> sa.TableClause:
     """The table with its readable columns."""
@@ -42,9 +44,24 @@ def octets(columns: Iterable[Column]) -> Column:
     return total
 
 
+def one_of(schema: Schema, column: Column) -> sa.ColumnElement[bool]:
+    """The column is one of the ids that `read_rows` is given. One statement text for any number of them."""
+    return schema.dialect.one_of(column, _IDS)
+
+
+def written_by_default(schema: Schema, column: Column) -> Column:
+    """A time that Dify leaves to the database's default, as UTC: the creation of messages, among what we read."""
+    return schema.dialect.default_time(schema.server, column).label(column.name)
+
+
+def as_default(schema: Schema, moment: Column) -> Column:
+    """A time in UTC as such a column holds it, to compare them: on this side an index is still used."""
+    return schema.dialect.as_default_time(schema.server, moment)
+
+
 def read_rows(
     connection: sa.Connection, statement: sa.Executable, ids: Iterable[str]
 ) -> Sequence[tuple[Any, ...]]:
-    """The result of a statement that takes the parameter `ids`."""
-    found = connection.execute(statement, {"ids": list(ids)}).fetchall()
+    """The result of a statement with `one_of` in it."""
+    found = connection.execute(statement, {_IDS: list(ids)}).fetchall()
     return cast(Sequence[tuple[Any, ...]], found)

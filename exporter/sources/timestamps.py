@@ -8,6 +8,8 @@ from exporter.model import Micros
 
 _EPOCH = datetime(1970, 1, 1)
 
+SECOND: Micros = 1_000_000
+
 END_OF_TIME = datetime(9999, 1, 1)
 """Rows at or after this are never read: PostgreSQL's `infinity` has no datetime."""
 
@@ -16,6 +18,14 @@ def to_micros(moment: datetime) -> Micros:
     """Microseconds since the epoch of a naive UTC datetime."""
     delta = moment - _EPOCH
     return (delta.days * 86_400 + delta.seconds) * 1_000_000 + delta.microseconds
+
+
+def end_of(started_at: Micros, lasted_seconds: float | None, ended_at: Micros | None) -> Micros | None:
+    """An end that was told in whole seconds, as its start was. None, which leaves it to start and length, when they agree
+    with it to the second: the length is known to the microsecond."""
+    if ended_at is None or not lasted_seconds:
+        return ended_at
+    return None if abs(ended_at - started_at - lasted_seconds * SECOND) < SECOND else ended_at
 
 
 def to_naive(moment: Micros) -> datetime:

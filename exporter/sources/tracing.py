@@ -18,9 +18,10 @@ import sqlalchemy as sa
 from exporter.config import DifySettings
 from exporter.errors import ExporterError
 from exporter.model import App, Micros
-from exporter.sources.connection import connect, reading
+from exporter.sources.connection import connect, read_catalogue, reading
+from exporter.sources.dialects import dialect_of
+from exporter.sources.dialects.base import Catalogue, Dialect
 from exporter.sources.filters import reason_to_leave_out
-from exporter.sources.postgresql import Catalogue, read_catalogue
 from exporter.sources.timestamps import to_micros
 
 _APPS = ("id", "tenant_id", "name", "mode", "tracing")
@@ -81,12 +82,13 @@ def ask(dify: DifySettings) -> Tracing:
 
 def read(connection: sa.Connection, dify: DifySettings) -> Tracing:
     """What this Dify's tables say, of the apps that the filters let through."""
-    catalogue = read_catalogue(connection, dify.database.schema_name, _TABLES)
-    unknown = _lack(catalogue, "apps", _APPS)
+    catalogue, dialect = read_catalogue(connection, dify.database, _TABLES), dialect_of(connection)
+    unknown = _lack(catalogue, dialect, "apps", _APPS)
     if unknown:
         return Tracing(unknown=unknown)
-    vague = _lack(catalogue, "trace_app_config", (*_CONFIGS, _WHERE))
-    configs = None if _lack(catalogue, "trace_app_config", _CONFIGS) else _configs(connection, catalogue)
+    vague = _lack(catalogue, dialect, "trace_app_config", (*_CONFIGS, _WHERE))
+    is_closed = _lack(catalogue, dialect, "trace_app_config", _CONFIGS) is not None
+    configs = None if is_closed else _configs(connection, catalogue, dialect)
     found = [
         traced
         for app, provider in _enabled(connection, catalogue)
@@ -96,21 +98,20 @@ def read(connection: sa.Connection, dify: DifySettings) -> Tracing:
     return Tracing(tuple(found), vague=vague)
 
 
-def _lack(catalogue: Catalogue, name: str, columns: tuple[str, ...]) -> str | None:
+def _lack(catalogue: Catalogue, dialect: Dialect, name: str, columns: tuple[str, ...]) -> str | None:
     """Why a table cannot be read as we would, with the SQL that mends it where that is a right."""
     there, readable = catalogue.columns.get(name), catalogue.readable.get(name, frozenset())
-    if there is None:
-        return f"this Dify has no table {name}"
-    absent = [column for column in columns if column not in there]
-    if absent:
-        return f"this Dify has no {', '.join(f'{name}.{column}' for column in absent)}"
     if readable.issuperset(columns):
         return None
-    role, schema = catalogue.server.role, catalogue.schema
-    return (
-        f"role {role} may not read {name}; as the owner run:"
-        f' GRANT SELECT ({", ".join(columns)}) ON "{schema}".{name} TO "{role}";'
-    )
+    role = catalogue.server.role
+    grant = f"as the owner run: {dialect.column_grant(catalogue.schema, role, name, columns)}"
+    absent = [] if there is None else [column for column in columns if column not in there]
+    if there is None or absent:
+        what = ", ".join(f"{name}.{column}" for column in absent) or f"table {name}"
+        if catalogue.server.hides_ungranted:
+            return f"this Dify has no {what}, or role {role} may not read it; {grant}"
+        return f"this Dify has no {what}"
+    return f"role {role} may not read {name}; {grant}"
 
 
 def _enabled(connection: sa.Connection, catalogue: Catalogue) -> Iterator[tuple[App, str]]:
@@ -156,7 +157,9 @@ class _Config:
     host: str | None
 
 
-def _configs(connection: sa.Connection, catalogue: Catalogue) -> dict[tuple[str, str], _Config]:
+def _configs(
+    connection: sa.Connection, catalogue: Catalogue, dialect: Dialect
+) -> dict[tuple[str, str], _Config]:
     """By app and provider, the row that Dify uses."""
     rows = _table(catalogue, "trace_app_config", (*_CONFIGS, _WHERE))
     names = ("project_url", "project_key", "project", "host", "endpoint")
@@ -167,7 +170,7 @@ def _configs(connection: sa.Connection, catalogue: Catalogue) -> dict[tuple[str,
         sa.select(
             sa.cast(rows.c.app_id, sa.Text),
             rows.c.tracing_provider,
-            rows.c.created_at,
+            dialect.default_time(catalogue.server, rows.c.created_at),
             *(where[name].as_string() if is_told else sa.null() for name in names),
         ).order_by(rows.c.id)
     ):

@@ -15,7 +15,8 @@ from dify_tables import Database, add_message, ago
 from source_calls import ids, settings, until_caught_up
 
 from exporter.errors import ExporterError, Misconfigured, SourceRefused, Unreachable
-from exporter.sources.connection import Unreadable, connect, database_url, reading
+from exporter.sources.connection import connect, database_url, reading
+from exporter.sources.dialects.base import Unreadable
 from exporter.sources.database import open_database
 
 PASSWORD = "s3cret-Pass/word"
@@ -36,13 +37,6 @@ def refusal(url: str, kind: type[ExporterError], **database: Any) -> ExporterErr
 @pytest.mark.parametrize("scheme", ["postgresql", "postgres", "postgresql+psycopg"])
 def test_all_common_schemes_of_postgresql_are_accepted(dify: Database, scheme: str) -> None:
     open_database(settings(dify.url.replace("postgresql://", f"{scheme}://"))).close()
-
-
-@pytest.mark.parametrize("scheme", ["mysql", "mysql+pymysql", "mariadb", "oceanbase"])
-def test_mysql_is_refused_as_not_supported_yet(scheme: str) -> None:
-    error = refusal(f"{scheme}://root:{ENCODED}@db:3306/dify", Misconfigured)
-    assert "not supported yet" in str(error)
-    assert "PostgreSQL" in str(error)
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,8 @@ from dify_tables import Database, add_message, utc_now
 from source_calls import settings
 
 from exporter.sources.connection import connect, reading
-from exporter.sources.postgresql import grants, read_catalogue, read_moment
+from exporter.sources.dialects.base import Server
+from exporter.sources.dialects.postgresql import grants, one_of, read_catalogue, read_moment
 from exporter.sources.timestamps import to_micros
 
 
@@ -20,8 +21,10 @@ def test_the_older_snapshot_functions_say_the_same_as_the_newer(dify: Database) 
     add_message(writer)
     engine = connect(settings(dify.url).database)
     with reading(engine, "asking") as connection:
-        newer, older = read_moment(connection, "pg_"), read_moment(connection, "txid_")
-        neither = read_moment(connection, None)
+        newer, older, neither = (
+            read_moment(connection, Server("PostgreSQL", "primary", "", False, family))
+            for family in ("pg_", "txid_", None)
+        )
     assert (older.xmin, older.next_id) == (newer.xmin, newer.next_id)
     assert newer.xmin is not None
     assert newer.next_id is not None
@@ -36,7 +39,7 @@ def test_an_open_reader_and_an_idle_connection_do_not_hold_the_snapshot_back(dif
     dify.transaction().execute("SELECT count(*) FROM messages")
     engine = connect(settings(dify.url).database)
     with reading(engine, "asking") as connection:
-        moment = read_moment(connection, "pg_")
+        moment = read_moment(connection, Server("PostgreSQL", "primary", "", False, "pg_"))
     assert moment.xmin == moment.next_id
     engine.dispose()
 
@@ -71,8 +74,6 @@ def test_grants_quote_every_name(server: Any, name: str) -> None:
 
 
 def test_many_ids_are_one_parameter(dify: Database) -> None:
-    from exporter.sources.postgresql import one_of
-
     engine = connect(settings(dify.url).database)
     messages = sa.table("messages", sa.column("id"))
     wanted = [add_message(dify.connection) for _ in range(3)]

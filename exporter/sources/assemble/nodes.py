@@ -24,7 +24,8 @@ from exporter.sources.assemble.parsing import (
     tool_calls,
     usage_recorded,
 )
-from exporter.sources.rows import NodeRow, TraceRows
+from exporter.sources.rows import ChildRun, NodeRow, TraceRows
+from exporter.sources.timestamps import SECOND
 
 MODEL_NODES = frozenset({"llm", "question-classifier", "parameter-extractor"})
 CONTAINERS = frozenset({"iteration", "loop"})
@@ -251,10 +252,15 @@ def _child_trace(rows: TraceRows, node: NodeRow, metadata: Json, notes: list[str
         run
         for run in rows.child_runs
         if run.app_id == app_id
-        and node.created_at <= run.created_at <= node_end(node)
+        and node.created_at <= run.created_at <= node_end(node) + _slack(node, run)
         and inputs.items() <= parse_object(run.inputs, "child run's inputs", notes).items()
     ]
     return ids.trace_id(fitting[0].id) if len(fitting) == 1 else None
+
+
+def _slack(node: NodeRow, run: ChildRun) -> Micros:
+    """How much later than its tool's end a run may seem to have begun: where both tell whole seconds, up to one."""
+    return SECOND - 1 if node.created_at % SECOND == run.created_at % SECOND == 0 else 0
 
 
 def _text(column: str | None) -> str | None:

@@ -12,11 +12,10 @@ from dataclasses import replace
 import orjson
 import sqlalchemy as sa
 
-from exporter.sources.postgresql import one_of
 from exporter.sources.rows import Fetched, NodeRow, TraceRows
 from exporter.sources.schema import Schema
 from exporter.sources.storage.store import NoValue, Store
-from exporter.sources.tables import as_text, plain, read_rows, table
+from exporter.sources.tables import as_text, one_of, plain, read_rows, table
 
 Place = tuple[str, str]
 """Id of the node row, and its column."""
@@ -45,7 +44,7 @@ def places_of(connection: sa.Connection, schema: Schema, node_ids: Iterable[str]
     select = (
         sa.select(*as_text(offload, "node_execution_id"), offload.c.type, *plain(files, "key", "size"))
         .select_from(offload.join(files, files.c.id == offload.c.file_id))
-        .where(one_of(offload.c.node_execution_id, "ids"))
+        .where(one_of(schema, offload.c.node_execution_id))
     )
     found = read_rows(connection, select, wanted)
     return {(node_id, column): (key, size) for node_id, column, key, size in found}

@@ -1,46 +1,16 @@
-"""Everything only PostgreSQL has: its catalogue, its snapshots, array parameters. No other module speaks a dialect.
+"""What a PostgreSQL server tells of itself, of Dify's tables, and of its transactions.
 
-A second database means a second module with these names. The catalogue is asked instead of information_schema
-because that one hides what we may not read, so that "missing" and "not granted" would look the same.
+The catalogue is asked instead of information_schema because that one hides what we may not read, so that "missing"
+and "not granted" would look the same.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Any
-
 import sqlalchemy as sa
 
 from exporter.sources.cursor import Moment
+from exporter.sources.dialects.base import Catalogue, Server
 from exporter.sources.timestamps import to_micros
-
-
-@dataclass(frozen=True, slots=True)
-class Server:
-    """The server and our role in it. `snapshot_functions` is the prefix of the family it has, None for none."""
-
-    version: str
-    is_standby: bool
-    role: str
-    is_superuser: bool
-    can_use_schema: bool
-    snapshot_functions: str | None
-
-
-@dataclass(frozen=True, slots=True)
-class Catalogue:
-    """What is there: all columns by table, the readable ones among them, tables we could write to, and indexes as
-    (table, columns). Partial indexes are left out."""
-
-    schema: str
-    columns: Mapping[str, frozenset[str]]
-    readable: Mapping[str, frozenset[str]]
-    writable: frozenset[str]
-    indexes: frozenset[tuple[str, tuple[str, ...]]]
-    heads: tuple[str, ...]
-    server: Server
-
 
 _SERVER = sa.text("""
     SELECT current_setting('server_version'), pg_catalog.pg_is_in_recovery(), current_user::text,
@@ -74,13 +44,17 @@ _INDEXES = sa.text("""
 def read_catalogue(connection: sa.Connection, schema: str, tables: tuple[str, ...]) -> Catalogue:
     """The shape of these tables as far as they exist, whatever we may read of them."""
     named = {"schema": schema, "tables": list(tables)}
-    server = Server(*connection.execute(_SERVER, {"schema": schema}).one())
+    version, is_standby, role, is_superuser, can_use, family = connection.execute(
+        _SERVER, {"schema": schema}
+    ).one()
+    place = "hot standby" if is_standby else "primary"
+    server = Server(f"PostgreSQL {version}", place, role, is_superuser, snapshot_functions=family)
     columns: dict[str, set[str]] = {}
     readable: dict[str, set[str]] = {}
     writable: set[str] = set()
     for table, column, can_read, can_write in connection.execute(_COLUMNS, named):
         columns.setdefault(table, set()).add(column)
-        if can_read and server.can_use_schema:
+        if can_read and can_use:
             readable.setdefault(table, set()).add(column)
         if can_write:
             writable.add(table)
@@ -96,38 +70,22 @@ def _frozen(names: dict[str, set[str]]) -> dict[str, frozenset[str]]:
     return {table: frozenset(columns) for table, columns in names.items()}
 
 
-def read_moment(connection: sa.Connection, snapshot_functions: str | None) -> Moment:
+def read_moment(connection: sa.Connection, server: Server) -> Moment:
     """The server's clock, the lower bound of this transaction's snapshot, and the next transaction id.
 
     `age()` counts from the next id to be given out, so it turns the snapshot's xmax (32 bits of it) into that id.
     Works on a hot standby, needs no rights, and gives out no id.
     """
-    if snapshot_functions is None:
+    family = server.snapshot_functions
+    if family is None:
         now = connection.execute(sa.text("SELECT clock_timestamp() AT TIME ZONE 'UTC'")).scalar_one()
         return Moment(to_micros(now))
-    prefix = {"pg_": "pg_snapshot", "txid_": "txid_snapshot"}[snapshot_functions]
+    prefix = {"pg_": "pg_snapshot", "txid_": "txid_snapshot"}[family]
     now, xmin, xmax, running_beyond = connection.execute(
         sa.text(f"""
             SELECT clock_timestamp() AT TIME ZONE 'UTC', s.xmin, s.xmax, age((s.xmax & 4294967295)::text::xid)
             FROM (SELECT {prefix}_xmin(t.s)::text::bigint AS xmin, {prefix}_xmax(t.s)::text::bigint AS xmax
-                  FROM (SELECT {snapshot_functions}current_snapshot() AS s) AS t) AS s
+                  FROM (SELECT {family}current_snapshot() AS s) AS t) AS s
         """)
     ).one()
     return Moment(to_micros(now), xmin, xmax + running_beyond)
-
-
-def one_of(column: sa.ColumnElement[Any], parameter: str) -> sa.ColumnElement[bool]:
-    """`column` (a uuid) is one of the ids in the list parameter. One statement text for any number of ids."""
-    ids = sa.bindparam(parameter, type_=sa.ARRAY(sa.Text))
-    return column == sa.any_(sa.cast(ids, sa.ARRAY(sa.Uuid)))
-
-
-def grants(schema: str, role: str, tables: tuple[str, ...]) -> str:
-    """The statements that let `role` read these tables."""
-    listed = ", ".join(f"{_quoted(schema)}.{_quoted(table)}" for table in tables)
-    usage = f"GRANT USAGE ON SCHEMA {_quoted(schema)} TO {_quoted(role)};"
-    return f"{usage} GRANT SELECT ON {listed} TO {_quoted(role)};"
-
-
-def _quoted(name: str) -> str:
-    return '"' + name.replace('"', '""') + '"'
