@@ -6,7 +6,7 @@ WORKDIR /src
 RUN python -m venv /opt/dify-exporter
 # The dependencies first, so that a change of the code does not install them again.
 COPY pyproject.toml requirements.lock ./
-RUN python -c "import tomllib; p = tomllib.load(open('pyproject.toml', 'rb'))['project']; o = p['optional-dependencies']; print(*p['dependencies'], *o['aws'], *o['grpc'], *o['recorder'], sep='\n')" > dependencies.txt \
+RUN python -c "import tomllib; p = tomllib.load(open('pyproject.toml', 'rb'))['project']; o = p['optional-dependencies']; print(*p['dependencies'], *o['aws'], *o['grpc'], *o['mysql'], *o['recorder'], sep='\n')" > dependencies.txt \
     && /opt/dify-exporter/bin/pip install --constraint requirements.lock --requirement dependencies.txt
 COPY README.md LICENSE NOTICE ./
 COPY exporter ./exporter
