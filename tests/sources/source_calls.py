@@ -6,11 +6,14 @@ from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
+import pytest
 from dify_tables import ago
 
 from exporter.config import DatabaseSettings, DifySettings
+from exporter.errors import ExporterError
 from exporter.model import RecordRef
 from exporter.sources import cursor as cursors
+from exporter.sources.database import open_database
 from exporter.sources.rows import Fetched, Source, TraceRows
 from exporter.sources.timestamps import to_micros
 
@@ -88,3 +91,18 @@ def only_trace(source: Source, stream: str) -> TraceRows:
     assert len(refs) == 1
     assert len(fetched.traces) == 1
     return fetched.traces[0]
+
+
+PASSWORD = "s3cret-Pass/word"
+ENCODED = "s3cret-Pass%2Fword"
+
+
+def refusal(url: str, kind: type[ExporterError], **database: Any) -> ExporterError:
+    """The error that opening this address gives; checks that it keeps the password to itself."""
+    with pytest.raises(kind) as caught:
+        open_database(settings(url, database)).close()
+    said = f"{caught.value} {caught.value.hint} {caught.value.__cause__!r}"
+    assert PASSWORD not in said
+    assert ENCODED not in said
+    assert caught.value.hint
+    return caught.value

@@ -12,26 +12,12 @@ import psycopg
 import pytest
 import sqlalchemy as sa
 from dify_tables import Database, add_message, ago
-from source_calls import ids, settings, until_caught_up
+from source_calls import ENCODED, PASSWORD, ids, refusal, settings, until_caught_up
 
 from exporter.errors import ExporterError, Misconfigured, SourceRefused, Unreachable
 from exporter.sources.connection import connect, database_url, reading
-from exporter.sources.dialects.base import Unreadable
 from exporter.sources.database import open_database
-
-PASSWORD = "s3cret-Pass/word"
-ENCODED = "s3cret-Pass%2Fword"
-
-
-def refusal(url: str, kind: type[ExporterError], **database: Any) -> ExporterError:
-    """The error that opening this address gives; checks that it keeps the password to itself."""
-    with pytest.raises(kind) as caught:
-        open_database(settings(url, database)).close()
-    said = f"{caught.value} {caught.value.hint} {caught.value.__cause__!r}"
-    assert PASSWORD not in said
-    assert ENCODED not in said
-    assert caught.value.hint
-    return caught.value
+from exporter.sources.dialects.base import Unreadable
 
 
 @pytest.mark.parametrize("scheme", ["postgresql", "postgres", "postgresql+psycopg"])

@@ -76,6 +76,18 @@ class Catalogue:
     server: Server
 
 
+def pool(settings: DatabaseSettings) -> dict[str, Any]:
+    """How every engine is made: two connections, each tried before it is used again, and one moment for a transaction."""
+    return {
+        "pool_size": 2,
+        "max_overflow": 0,
+        "pool_timeout": settings.connect_timeout + settings.statement_timeout,
+        "pool_pre_ping": True,
+        "isolation_level": "REPEATABLE READ",
+        "hide_parameters": True,
+    }
+
+
 class Dialect(Protocol):
     """A package that speaks one dialect."""
 

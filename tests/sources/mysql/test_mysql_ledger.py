@@ -6,13 +6,13 @@ import json
 import os
 from collections.abc import Iterator
 from dataclasses import dataclass
-from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 import psycopg
 import pytest
 from dify_tables import new_id
+from ledgers import differing, seconds
 from release_manners import write
 from release_shapes import VERSIONS, Writer, build
 
@@ -166,16 +166,3 @@ def placed(step: Document) -> tuple[Any, ...]:
 
 def length(step: Document) -> float:
     return seconds(step["ended_at"]) - seconds(step["started_at"])
-
-
-def differing(first: Any, second: Any, path: str = "") -> Iterator[str]:
-    """Dotted paths at which two documents differ."""
-    if isinstance(first, dict) and isinstance(second, dict):
-        for name in first.keys() | second.keys():
-            yield from differing(first.get(name), second.get(name), f"{path}.{name}" if path else name)
-    elif first != second:
-        yield path
-
-
-def seconds(text: str) -> float:
-    return datetime.fromisoformat(text).timestamp()

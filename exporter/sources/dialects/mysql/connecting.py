@@ -19,7 +19,7 @@ from sqlalchemy import event
 
 from exporter.config import DatabaseSettings, masked_url
 from exporter.errors import ExporterError, Misconfigured
-from exporter.sources.dialects.base import IDLE_TIMEOUT_MS, LOCK_TIMEOUT_MS, SETTING
+from exporter.sources.dialects.base import IDLE_TIMEOUT_MS, LOCK_TIMEOUT_MS, SETTING, pool
 
 _DRIVER = "mysql+pymysql"
 
@@ -62,12 +62,7 @@ def engine(url: sa.URL, settings: DatabaseSettings) -> sa.Engine:
             "program_name": "dify-exporter",
             "conv": _conversions(),
         },
-        pool_size=2,
-        max_overflow=0,
-        pool_timeout=settings.connect_timeout + settings.statement_timeout,
-        pool_pre_ping=True,
-        isolation_level="REPEATABLE READ",
-        hide_parameters=True,
+        **pool(settings),
     )
     limits = tuple(_limits(settings))
 

@@ -15,7 +15,7 @@ from sqlalchemy import event
 
 from exporter.config import DatabaseSettings, masked_url
 from exporter.errors import ExporterError, SourceRefused
-from exporter.sources.dialects.base import IDLE_TIMEOUT_MS, LOCK_TIMEOUT_MS
+from exporter.sources.dialects.base import IDLE_TIMEOUT_MS, LOCK_TIMEOUT_MS, pool
 
 _DRIVER = "postgresql+psycopg"
 
@@ -70,12 +70,7 @@ def _engine(url: sa.URL, settings: DatabaseSettings, with_options: bool) -> sa.E
     made = sa.create_engine(
         url.set(drivername=_DRIVER),
         connect_args=arguments,
-        pool_size=2,
-        max_overflow=0,
-        pool_timeout=settings.connect_timeout + settings.statement_timeout,
-        pool_pre_ping=True,
-        isolation_level="REPEATABLE READ",
-        hide_parameters=True,
+        **pool(settings),
         use_native_hstore=False,
     )
 
