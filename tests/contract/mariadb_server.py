@@ -21,6 +21,9 @@ import pytest
 REQUIRED = "TESTS_NEED_MARIADB"
 """Set by CI: a missing MariaDB is then a failure, not a reason to skip."""
 
+CERTIFICATE = Path(__file__).parents[1] / "recorder" / "upstream-test.pem"
+"""Of 127.0.0.1, signed by itself, with its key. TLS is offered, and asked for by users who REQUIRE SSL."""
+
 _PATIENCE_SECONDS = 60
 
 Connection = pymysql.connections.Connection
@@ -69,7 +72,7 @@ def mariadb() -> Iterator[MariadbServer]:
         _program("mariadbd"), "--no-defaults", f"--datadir={folder / 'data'}", f"--socket={folder / 's'}",
         f"--pid-file={folder / 'pid'}", "--bind-address=127.0.0.1", f"--port={port}", user,
         "--innodb-flush-log-at-trx-commit=0", "--innodb-buffer-pool-size=64M", "--skip-name-resolve",
-        "--max-connect-errors=1000000", "--default-time-zone=+00:00",
+        "--max-connect-errors=1000000", "--default-time-zone=+00:00", f"--ssl-cert={CERTIFICATE}", f"--ssl-key={CERTIFICATE}",
     ]  # fmt: skip
     log = folder / "log"
     with log.open("wb") as output, subprocess.Popen(command, stdout=output, stderr=output) as process:

@@ -8,17 +8,22 @@ import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
 import sqlalchemy as sa
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
 from source_calls import ENCODED, PASSWORD, ids, refusal, settings, until_caught_up
 
 from exporter.errors import ExporterError, Misconfigured, SourceRefused, Unreachable
 from exporter.sources.connection import connect, reading
 from exporter.sources.database import open_database
 from exporter.sources.dialects.mysql.catalogue import product_words
-from tests.contract.mariadb_server import MariadbServer
+from tests.contract.mariadb_server import CERTIFICATE, MariadbServer
 from tests.sources.mysql.conftest import MysqlDify
 
 
@@ -86,6 +91,30 @@ def test_an_unknown_option_in_the_address_is_a_mistake_in_the_settings(dify: Mys
 
 def test_a_missing_certificate_file_is_a_mistake_in_the_settings(dify: MysqlDify) -> None:
     assert "nowhere.pem" in str(refusal(f"{dify.url}?ssl_ca=/nowhere.pem", Misconfigured))
+
+
+def test_tls_is_used_when_an_authority_is_named_and_only_with_a_certificate_of_it(
+    mysql: MariadbServer, dify: MysqlDify, tmp_path: Path
+) -> None:
+    stranger = tmp_path / "stranger.pem"
+    stranger.write_text(unknown_authority())
+    with user(mysql, "careful", "right"):
+        mysql.run("ALTER USER 'careful'@'%' REQUIRE SSL", f"GRANT SELECT ON `{dify.name}`.* TO 'careful'@'%'")
+        url = mysql.url(dify.name, "careful", "right")
+        assert "CERTIFICATE_VERIFY_FAILED" in str(refusal(f"{url}?ssl_ca={stranger}", Unreachable))
+        open_database(settings(f"{url}?ssl_ca={CERTIFICATE}")).close()
+
+
+def unknown_authority() -> str:
+    """A certificate that signed nothing here."""
+    key, now = ec.generate_private_key(ec.SECP256R1()), datetime.now(UTC)
+    name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "nobody")])
+    made = (
+        x509.CertificateBuilder().subject_name(name).issuer_name(name).public_key(key.public_key())
+        .serial_number(1).not_valid_before(now - timedelta(days=1)).not_valid_after(now + timedelta(days=1))
+        .sign(key, hashes.SHA256())
+    )  # fmt: skip
+    return made.public_bytes(serialization.Encoding.PEM).decode()
 
 
 def test_without_the_driver_the_package_to_install_is_named() -> None:
