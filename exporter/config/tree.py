@@ -33,6 +33,9 @@ class DatabaseSettings(Section):
         alias="schema",
         description="schema that holds Dify's tables: `public`; on MySQL the database in the address",
     )
+    message_times: Literal["auto", "utc", "server"] = Field(
+        "auto", description="MySQL: the zone in which messages are dated; auto asks chatflow messages"
+    )
     statement_timeout: Seconds = Field(30.0, description="a query that takes longer is cancelled")
     connect_timeout: Seconds = Field(10.0, description="time to wait for a connection")
 

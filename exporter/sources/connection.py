@@ -90,5 +90,4 @@ def read_catalogue(
     connection: sa.Connection, settings: DatabaseSettings, tables: tuple[str, ...]
 ) -> Catalogue:
     """The shape of these tables in the schema that holds Dify's."""
-    dialect = dialect_of(connection)
-    return dialect.read_catalogue(connection, dialect.schema_name(settings, connection.engine.url), tables)
+    return dialect_of(connection).read_catalogue(connection, settings, tables)

@@ -27,7 +27,7 @@ from exporter.sources.heads import head_selects
 from exporter.sources.names import Names
 from exporter.sources.row_reading import row_selects
 from exporter.sources.rows import Fetched, Found, Source
-from exporter.sources.schema import ALL_TABLES, Schema, judge
+from exporter.sources.schema import ALL_TABLES, Schema, judge, with_known_clock
 from exporter.sources.storage.store import Store, open_store
 from exporter.sources.storage.values import cut_nodes, places_of, with_values
 
@@ -162,15 +162,19 @@ class DatabaseSource:
         """Run in one transaction; look at the schema again when it is old, and at once when it turns out to be wrong."""
         now = time.monotonic()
         if now - self.probe.at_seconds > PROBE_AGAIN_SECONDS:
-            self.probe = _probe(self.engine, self.dify, self.probe.reader.names)
+            self._probe_again()
         self.probe.reader.names.forget_old(now)
         try:
             with reading(self.engine, doing) as connection:
                 return work(connection, self.probe)
         except SchemaChanged:
-            self.probe = _probe(self.engine, self.dify, self.probe.reader.names)
+            self._probe_again()
         with reading(self.engine, doing) as connection:
             return work(connection, self.probe)
+
+    def _probe_again(self) -> None:
+        before = self.probe.reader
+        self.probe = _probe(self.engine, self.dify, before.names, before.schema)
 
 
 def rest_seconds(cost_seconds: float) -> float:
@@ -178,8 +182,10 @@ def rest_seconds(cost_seconds: float) -> float:
     return min(cost_seconds * REST_FACTOR, LONGEST_REST_SECONDS) if cost_seconds > SLOW_SECONDS else 0.0
 
 
-def _probe(engine: sa.Engine, dify: DifySettings, names: Names) -> _Probe:
+def _probe(engine: sa.Engine, dify: DifySettings, names: Names, before: Schema | None = None) -> _Probe:
     schema = read_schema(engine, dify)
+    if before is not None:
+        schema = with_known_clock(schema, before)
     reader = Reader(schema, head_selects(schema), row_selects(schema), dify, names)
     return _Probe(reader, discovery.streams(schema), time.monotonic())
 

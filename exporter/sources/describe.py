@@ -41,10 +41,12 @@ def described(
             "late rows",
             "the server shows no snapshots: rows committed later than dify.overlap are not found",
         )
-    if schema.server.default_zone is not None:
+    if schema.server.clock.zone is not None:
+        is_assumed = schema.server.clock.is_assumed
+        how = "are taken to be (set dify.database.message_times)" if is_assumed else "are"
         yield (
             "clock",
-            f"the server's zone is {schema.server.default_zone}, and so are the times of Dify's messages: read as UTC",
+            f"the server's zone is {schema.server.clock.zone}, and the times of Dify's messages {how} in it: read as UTC",
         )
     if runs_are_elsewhere(connection, schema):
         yield (

@@ -112,7 +112,7 @@ def _columns(schema: Schema, source: sa.TableClause, row_type: type, *not_column
             if row_type is MessageRow and name == "created_at":
                 columns.append(written_by_default(schema, source.c[name]))
                 continue
-            if row_type is MessageRow and name == "updated_at" and schema.server.default_zone:
+            if row_type is MessageRow and name == "updated_at" and schema.server.clock.zone:
                 columns.append(sa.null().label(name))  # Dify sets it in UTC, the database in its own zone
                 continue
             is_cast = name in _CAST or (row_type is MessageRow and name in _JSON)

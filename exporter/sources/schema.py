@@ -7,7 +7,7 @@ that is not Dify's, or whose rows we could only read in part without knowing it.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 
 from exporter.errors import SourceRefused
 from exporter.sources.dialects.base import Catalogue, Dialect, Server
@@ -119,6 +119,15 @@ def judge(catalogue: Catalogue, dialect: Dialect) -> Schema:
         catalogue.server,
         dialect,
     )
+
+
+def with_known_clock(schema: Schema, before: Schema) -> Schema:
+    """The schema with the clock that was told of before, where nothing tells of it now: an assumption in its place would move
+    the place where reading goes on."""
+    now, known = schema.server.clock, before.server.clock
+    if not now.is_assumed or known.is_assumed or known.server_zone != now.server_zone:
+        return schema
+    return replace(schema, server=replace(schema.server, clock=known))
 
 
 def absence(catalogue: Catalogue, absent: list[str]) -> str:

@@ -54,7 +54,7 @@ def test_the_catalogue_tells_missing_from_forbidden_and_invalid_indexes_from_usa
     engine = connect(settings(dify.url).database)
     with reading(engine, "asking") as connection:
         catalogue = read_catalogue(
-            connection, "public", ("messages", "workflow_node_executions", "no_such_table")
+            connection, settings(dify.url).database, ("messages", "workflow_node_executions", "no_such_table")
         )
     assert set(catalogue.columns) == {"messages", "workflow_node_executions"}
     assert ("messages", ("created_at", "id")) in catalogue.indexes

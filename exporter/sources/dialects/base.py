@@ -47,10 +47,20 @@ class Asked:
 
 
 @dataclass(frozen=True, slots=True)
+class Clock:
+    """`zone`: that of times which Dify leaves to the database's default, None for UTC. `server_zone`: what the server is
+    set to. `is_assumed`: nothing told that Dify's times follow it."""
+
+    zone: str | None = None
+    server_zone: str | None = None
+    is_assumed: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class Server:
     """The server, its place (primary or not) and our role in it. `snapshot_functions` is the prefix of the family it
-    has, None for none. `hides_ungranted`: what we may not read is not even named. `default_zone`: the zone of times that Dify leaves to the
-    database's default, None for UTC. `has_whole_seconds`: times have no parts of a second."""
+    has, None for none. `hides_ungranted`: what we may not read is not even named. `has_whole_seconds`: times have
+    no parts of a second."""
 
     product: str
     place: str
@@ -58,7 +68,7 @@ class Server:
     is_superuser: bool
     snapshot_functions: str | None = None
     hides_ungranted: bool = False
-    default_zone: str | None = None
+    clock: Clock = Clock()
     has_whole_seconds: bool = False
 
 
@@ -110,13 +120,12 @@ class Dialect(Protocol):
     def address(self, url: sa.URL) -> str:
         """The address as its user wrote it, without the password."""
 
-    def schema_name(self, settings: DatabaseSettings, url: sa.URL) -> str:
-        """The schema that holds Dify's tables."""
-
     def translated(self, error: sa.exc.DBAPIError, doing: str, url: sa.URL) -> ExporterError:
         """The driver's error in our terms."""
 
-    def read_catalogue(self, connection: sa.Connection, schema: str, tables: tuple[str, ...]) -> Catalogue:
+    def read_catalogue(
+        self, connection: sa.Connection, settings: DatabaseSettings, tables: tuple[str, ...]
+    ) -> Catalogue:
         """The shape of these tables as far as they exist, whatever we may read of them."""
 
     def read_moment(self, connection: sa.Connection, server: Server) -> Moment:

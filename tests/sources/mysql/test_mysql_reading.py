@@ -81,7 +81,9 @@ def test_on_a_server_of_another_zone_messages_are_dated_in_utc(
     runs = {ref.id: ref.created_at for ref in until_caught_up(source, "runs")[0]}
     assert abs(messages[told_by_database] - to_micros(ago())) < 60_000_000
     assert runs[told_by_dify] == to_micros(at)
-    assert "+08:00" in dict(source.describe())["clock"]
+    told = dict(source.describe())["clock"]
+    assert "+08:00" in told
+    assert ("taken to be" in told) is not has_chatflows
     if has_chatflows:
         (filtered,) = source.fetch(
             tuple(ref for ref in until_caught_up(source, "runs")[0] if ref.id == run)
@@ -99,6 +101,34 @@ def test_dify_may_have_been_set_to_utc_on_a_server_of_another_zone(dify: MysqlDi
     assert {ref.id: ref.created_at for ref in until_caught_up(source, "messages")[0]} == {
         message: to_micros(at)
     }
+
+
+@pytest.mark.parametrize(("times", "hours"), [("utc", 0), ("server", 8)])
+def test_where_nothing_tells_the_settings_do(
+    dify: MysqlDify, open_source: Any, times: str, hours: int
+) -> None:
+    dify.server.run("SET GLOBAL time_zone = '+08:00'")
+    at = ago(hours=20).replace(microsecond=0)
+    message = dify.message(created_at=at)
+    source = open_source(dify.url, {"message_times": times})
+    found = {ref.id: ref.created_at for ref in until_caught_up(source, "messages")[0]}
+    assert found == {message: to_micros(at - timedelta(hours=hours))}
+    assert "taken to be" not in str(dict(source.describe()).get("clock"))
+
+
+def test_what_was_told_of_the_clock_is_not_replaced_by_an_assumption(
+    dify: MysqlDify, open_source: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    dify.server.run("SET GLOBAL time_zone = '+08:00'")
+    at = ago(minutes=10).replace(microsecond=0)
+    run = dify.workflow_run(type="chat", created_at=at, finished_at=at)
+    dify.message(app_id=FLOW, workflow_run_id=run, created_at=at)
+    source = open_source(dify.url)
+    _, cursor = until_caught_up(source, "messages")
+    dify.run("DELETE FROM workflow_runs")
+    monkeypatch.setattr("exporter.sources.database.PROBE_AGAIN_SECONDS", 0.0)
+    newer = dify.message(created_at=ago(seconds=5))
+    assert ids(until_caught_up(source, "messages", cursor)[0]) == [newer]
 
 
 def test_a_server_whose_zone_changes_over_the_year_is_followed(dify: MysqlDify, open_source: Any) -> None:

@@ -11,7 +11,6 @@ from exporter.sources.dialects.mysql.connecting import (
     address,
     engine,
     other_engine,
-    schema_name,
 )
 from exporter.sources.dialects.mysql.failures import translated
 from exporter.sources.dialects.mysql.queries import after, answers, column_grant, grants, new_role, one_of
@@ -32,6 +31,5 @@ __all__ = [
     "other_engine",
     "read_catalogue",
     "read_moment",
-    "schema_name",
     "translated",
 ]

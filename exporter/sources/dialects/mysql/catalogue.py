@@ -6,13 +6,14 @@ tells nothing without the right PROCESS, which nobody should give us.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Set
 
 import sqlalchemy as sa
 
+from exporter.config import DatabaseSettings
 from exporter.sources.cursor import Moment
-from exporter.sources.dialects.base import Catalogue, Server
-from exporter.sources.dialects.mysql.clock import default_zone
+from exporter.sources.dialects.base import Catalogue, Clock, Server
+from exporter.sources.dialects.mysql.clock import clock_of
 from exporter.sources.timestamps import to_micros
 
 _SERVER = sa.text(
@@ -37,8 +38,12 @@ _INDEXES = sa.text("""
 """).bindparams(sa.bindparam("tables", expanding=True))
 
 
-def read_catalogue(connection: sa.Connection, schema: str, tables: tuple[str, ...]) -> Catalogue:
-    """The shape of these tables as far as we have a right on them."""
+def read_catalogue(
+    connection: sa.Connection, settings: DatabaseSettings, tables: tuple[str, ...]
+) -> Catalogue:
+    """The shape of these tables as far as we have a right on them. Schema and database are one here: the address's unless the
+    settings name another one."""
+    schema = settings.schema_name or str(connection.engine.url.database)
     named = {"schema": schema, "tables": list(tables)}
     columns: dict[str, set[str]] = {}
     readable: dict[str, set[str]] = {}
@@ -56,6 +61,7 @@ def read_catalogue(connection: sa.Connection, schema: str, tables: tuple[str, ..
         if "insert" in rights:
             writable.add(table)
     indexes = _indexes(connection, named)
+    clock = clock_of(connection, settings, *_comparable(connection, schema, readable, indexes))
     return Catalogue(
         schema,
         {table: frozenset(names) for table, names in columns.items()},
@@ -63,7 +69,7 @@ def read_catalogue(connection: sa.Connection, schema: str, tables: tuple[str, ..
         frozenset(writable),
         indexes,
         _heads(connection, schema, readable),
-        _server(connection, schema, readable, indexes, has_whole_seconds=precisions == {0}),
+        _server(connection, schema, clock, has_whole_seconds=precisions == {0}),
     )
 
 
@@ -89,30 +95,32 @@ def _heads(connection: sa.Connection, schema: str, readable: dict[str, set[str]]
     return tuple(sorted(connection.execute(sa.select(alembic.c.version_num)).scalars()))
 
 
-def _server(
+def _comparable(
     connection: sa.Connection,
     schema: str,
-    readable: dict[str, set[str]],
+    readable: Mapping[str, Set[str]],
     indexes: frozenset[tuple[str, tuple[str, ...]]],
-    has_whole_seconds: bool,
-) -> Server:
-    version, is_read_only, role, sees_all = connection.execute(_SERVER, {"schema": schema}).one()
-    quoted = connection.dialect.identifier_preparer.quote
-    are_comparable = (
-        {"created_at", "workflow_run_id"} <= readable.get("messages", set())
-        and {"id", "created_at"} <= readable.get("workflow_runs", set())
+) -> tuple[str, str] | tuple[None, None]:
+    """The quoted names of messages and runs, where their newest can be compared in little time."""
+    if (
+        {"created_at", "workflow_run_id"} <= readable.get("messages", frozenset())
+        and {"id", "created_at"} <= readable.get("workflow_runs", frozenset())
         and any(table == "messages" and keys[0] == "created_at" for table, keys in indexes)
-    )
-    messages, runs = (
-        f"{quoted(schema)}.{table}" if are_comparable else None for table in ("messages", "workflow_runs")
-    )
+    ):
+        quoted = connection.dialect.identifier_preparer.quote_identifier(schema)
+        return f"{quoted}.messages", f"{quoted}.workflow_runs"
+    return None, None
+
+
+def _server(connection: sa.Connection, schema: str, clock: Clock, has_whole_seconds: bool) -> Server:
+    version, is_read_only, role, sees_all = connection.execute(_SERVER, {"schema": schema}).one()
     return Server(
         product_words(version),
         place="read-only" if is_read_only else "primary",
         role=role,
         is_superuser=False,
         hides_ungranted=not sees_all,
-        default_zone=default_zone(connection, messages, runs),
+        clock=clock,
         has_whole_seconds=has_whole_seconds,
     )
 

@@ -5,14 +5,15 @@ MySQL follows the zone of the session, and Dify sets none; runs, nodes and round
 set to, say, +08:00, messages lie eight hours after their own runs. Source: Dify's issue 38553.
 
 The server's zone is only what to expect: an administrator may have set Dify's sessions to UTC. Chatflow messages
-tell which it is, for each has a run that began with it.
+tell which it is, for each has a run that began with it. Where none tells, the server's zone is assumed and said to be.
 """
 
 from __future__ import annotations
 
 import sqlalchemy as sa
 
-from exporter.sources.dialects.base import Column, Server
+from exporter.config import DatabaseSettings
+from exporter.sources.dialects.base import Clock, Column, Server
 
 _ZONE = sa.text("SELECT @@global.time_zone")
 
@@ -24,7 +25,7 @@ _IS_UTC = sa.text("""
 _TOGETHER_SECONDS = 600
 """A chatflow's message is created within this time of its run."""
 
-_RECENT_MESSAGES, _ENOUGH_PAIRS = 1000, 50
+_RECENT_MESSAGES, _ENOUGH_PAIRS = 10_000, 50
 
 _PAIRS = """
     SELECT ABS(TIMESTAMPDIFF(SECOND, r.created_at, m.created_at)) <= :together,
@@ -35,30 +36,35 @@ _PAIRS = """
 """
 
 
-def default_zone(connection: sa.Connection, messages: str | None, runs: str | None) -> str | None:
-    """The zone of times that Dify leaves to the database, None for UTC. `messages` and `runs` are the quoted names of those
-    tables, or None where they cannot be compared in little time."""
+def clock_of(
+    connection: sa.Connection, settings: DatabaseSettings, messages: str | None, runs: str | None
+) -> Clock:
+    """As the settings say, or as the rows tell. `messages` and `runs` are the quoted names of those tables, or None where they
+    cannot be compared in little time."""
     zone = str(connection.execute(_ZONE).scalar_one())
-    if connection.execute(_IS_UTC, {"zone": zone}).scalar_one():
-        return None
+    is_utc = connection.execute(_IS_UTC, {"zone": zone}).scalar_one()
+    if is_utc or settings.message_times == "utc":
+        return Clock(None, zone)
+    if settings.message_times == "server":
+        return Clock(zone, zone)
     if messages is None or runs is None:
-        return zone
+        return Clock(zone, zone, is_assumed=True)
     statement = sa.text(
         _PAIRS.format(messages=messages, runs=runs, recent=_RECENT_MESSAGES, pairs=_ENOUGH_PAIRS)
     )
     pairs = connection.execute(statement, {"zone": zone, "together": _TOGETHER_SECONDS}).fetchall()
     in_utc, in_zone = (sum(1 for pair in pairs if pair[place]) for place in (0, 1))
-    return None if in_utc > in_zone else zone
+    return Clock(None if in_utc > in_zone else zone, zone, is_assumed=in_utc == in_zone)
 
 
 def default_time(server: Server, column: Column) -> Column:
     """A time that Dify leaves to the database's default, in UTC."""
-    return column if server.default_zone is None else _converted(column, server.default_zone, "+00:00")
+    return column if server.clock.zone is None else _converted(column, server.clock.zone, "+00:00")
 
 
 def as_default_time(server: Server, moment: Column) -> Column:
     """The inverse: a time in UTC as such a column holds it."""
-    return moment if server.default_zone is None else _converted(moment, "+00:00", server.default_zone)
+    return moment if server.clock.zone is None else _converted(moment, "+00:00", server.clock.zone)
 
 
 def _converted(moment: Column, zone: str, into: str) -> Column:

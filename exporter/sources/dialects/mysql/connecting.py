@@ -128,8 +128,3 @@ def other_engine(_refusal: ExporterError, _url: sa.URL, _settings: DatabaseSetti
 def address(url: sa.URL) -> str:
     """As its user wrote it, without the password."""
     return masked_url(url.set(drivername="mysql").render_as_string(hide_password=True))
-
-
-def schema_name(settings: DatabaseSettings, url: sa.URL) -> str:
-    """The schema in the settings, or the address's database: the two are one on MySQL."""
-    return settings.schema_name or url.database or ""

@@ -7,7 +7,6 @@ from exporter.sources.dialects.postgresql.connecting import (
     address,
     engine,
     other_engine,
-    schema_name,
 )
 from exporter.sources.dialects.postgresql.failures import translated
 from exporter.sources.dialects.postgresql.queries import (
@@ -37,6 +36,5 @@ __all__ = [
     "other_engine",
     "read_catalogue",
     "read_moment",
-    "schema_name",
     "translated",
 ]

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import sqlalchemy as sa
 
+from exporter.config import DatabaseSettings
 from exporter.sources.cursor import Moment
 from exporter.sources.dialects.base import Catalogue, Server
 from exporter.sources.timestamps import to_micros
@@ -41,8 +42,12 @@ _INDEXES = sa.text("""
 """)
 
 
-def read_catalogue(connection: sa.Connection, schema: str, tables: tuple[str, ...]) -> Catalogue:
-    """The shape of these tables as far as they exist, whatever we may read of them."""
+def read_catalogue(
+    connection: sa.Connection, settings: DatabaseSettings, tables: tuple[str, ...]
+) -> Catalogue:
+    """The shape of these tables as far as they exist, whatever we may read of them. Dify's schema is `public` unless the
+    settings name another one."""
+    schema = settings.schema_name or "public"
     named = {"schema": schema, "tables": list(tables)}
     version, is_standby, role, is_superuser, can_use, family = connection.execute(
         _SERVER, {"schema": schema}

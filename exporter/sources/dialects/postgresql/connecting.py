@@ -42,11 +42,6 @@ def address(url: sa.URL) -> str:
     return masked_url(url.set(drivername="postgresql").render_as_string(hide_password=True))
 
 
-def schema_name(settings: DatabaseSettings, _url: sa.URL) -> str:
-    """The schema in the settings, or the one that Dify uses."""
-    return settings.schema_name or "public"
-
-
 def _engine(url: sa.URL, settings: DatabaseSettings, with_options: bool) -> sa.Engine:
     limits: dict[str, int | str] = {
         "statement_timeout": max(1, math.ceil(settings.statement_timeout * 1000)),
