@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -9,6 +10,7 @@ import pytest
 from dify_tables import APP, FLOW, TENANT, USER, WORKFLOW, ago, new_id
 from source_calls import fetch_all, ids, only_trace, until_caught_up
 
+from exporter.sources.database import PROBE_AGAIN_SECONDS
 from exporter.sources.timestamps import to_micros
 from tests.sources.mysql.conftest import MysqlDify
 
@@ -117,7 +119,7 @@ def test_where_nothing_tells_the_settings_do(
 
 
 def test_what_was_told_of_the_clock_is_not_replaced_by_an_assumption(
-    dify: MysqlDify, open_source: Any, monkeypatch: pytest.MonkeyPatch
+    dify: MysqlDify, open_source: Any
 ) -> None:
     dify.server.run("SET GLOBAL time_zone = '+08:00'")
     at = ago(minutes=10).replace(microsecond=0)
@@ -126,7 +128,7 @@ def test_what_was_told_of_the_clock_is_not_replaced_by_an_assumption(
     source = open_source(dify.url)
     _, cursor = until_caught_up(source, "messages")
     dify.run("DELETE FROM workflow_runs")
-    monkeypatch.setattr("exporter.sources.database.PROBE_AGAIN_SECONDS", 0.0)
+    source.probe = replace(source.probe, at_seconds=source.probe.at_seconds - PROBE_AGAIN_SECONDS)
     newer = dify.message(created_at=ago(seconds=5))
     assert ids(until_caught_up(source, "messages", cursor)[0]) == [newer]
 
