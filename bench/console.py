@@ -104,7 +104,7 @@ def _recording() -> Small:
             _all(source, cursors)
             looks, apps = len(twin.asked), len(twin.rows.tables["apps"])
             source.close()
-    again = 2 * len(twin.logins) * 3600 / APPS_AGAIN_SECONDS
+    again = 3 * len(twin.logins) * 3600 / APPS_AGAIN_SECONDS  # the account, its workspaces, their apps
     return Small(per_trace, apps, looks * 3600 / LONGEST_REST_SECONDS + again)
 
 

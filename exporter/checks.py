@@ -11,8 +11,8 @@ from exporter.destinations.base import Checked, Destination, Home, Homes
 from exporter.errors import ExporterError, Unreachable
 from exporter.existing_check import checked
 from exporter.problems import PLATFORMS
-from exporter.sources import tracing
-from exporter.sources.choice import check_chosen
+from exporter.sources import choice
+from exporter.sources.tracing import Tracing
 from exporter.state.store import Store
 from exporter.vendor.bills import registry as bills
 from exporter.vendor.pullers import registry as pullers
@@ -33,7 +33,7 @@ class Result:
 def check_all(settings: Settings) -> Iterator[Result]:
     """Source, vendor files, destinations, state, in that order."""
     can_read = True
-    for item in check_chosen(settings):
+    for item in choice.check_chosen(settings):
         can_read = can_read and item.ok
         yield _result(item, unreachable=True)
     for source in settings.vendor:
@@ -58,7 +58,7 @@ def _existing(settings: Settings, destinations: Sequence[Destination]) -> Iterat
     """Whether Dify's own tracing writes the same traces."""
     by_name = {item.name: item for item in destinations}
     entries = [item for item in settings.destinations if item.kind in PLATFORMS]
-    found = tracing.ask(settings.dify) if entries else tracing.Tracing()
+    found = choice.ask_tracing(settings) if entries else Tracing()
     for entry in entries:
         destination = by_name[entry.name]
         home = destination.home() if found.at(entry.kind) and isinstance(destination, Homes) else Home()

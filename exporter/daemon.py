@@ -11,7 +11,7 @@ from dataclasses import replace
 
 import structlog
 
-from exporter import clock, links, prices
+from exporter import clock, links, prices, problems
 from exporter.config import Settings
 from exporter.destinations import registry
 from exporter.destinations.base import Destination
@@ -64,7 +64,8 @@ class App:
         self._intake = Intake(
             self.store, [*pullers.build(settings.vendor), *bills.build(settings.bills)], now
         )
-        self._source: Source | None = None
+        self._source: Continued | None = None
+        self._told: tuple[tuple[tuple[str, str], ...], tuple[str, ...]] | None = None
         self._pipeline: Pipeline | None = None
         self._reading = threading.Lock()
         self._pressure = pressure.Gauge(self.store, settings.state)
@@ -95,6 +96,7 @@ class App:
                 total.add(done)
                 if not _did_something(done) or not self._discover(pipeline):
                     break
+            self._tell_source()
         return total
 
     def process_due(self, *, hurry: bool = False) -> Processed:
@@ -155,6 +157,7 @@ class App:
             source = self._open_source()
             with self.store.transaction("source") as connection:
                 health.forget_facts(connection, "source.")
+                health.forget_facts(connection, problems.TROUBLES)
                 for name, words in source.describe():
                     health.remember(connection, f"source.{name}", words)
             self._source = source
@@ -163,7 +166,22 @@ class App:
             )
         return self._pipeline
 
-    def _open_source(self) -> Source:
+    def _tell_source(self) -> None:
+        """Keep for `status` and /readyz what the source says of itself, where that changes while it runs: refusals come and go."""
+        told = self._source.present() if self._source is not None else None
+        if told is None or told == self._told:
+            return
+        self._told = told
+        facts, troubles = told
+        with self.store.transaction("source") as connection:
+            health.forget_facts(connection, "source.")
+            health.forget_facts(connection, problems.TROUBLES)
+            for name, words in facts:
+                health.remember(connection, f"source.{name}", words)
+            for number, words in enumerate(troubles):
+                health.remember(connection, f"{problems.TROUBLES}{number:04}", words)
+
+    def _open_source(self) -> Continued:
         log.info("source", address=choice.address(self.settings.dify))
         return Continued(choice.open_source(self.settings), self.store)
 

@@ -19,6 +19,8 @@ _JOBS = {
 _NAMES_SHOWN = 5
 TWICE = "counted_twice."
 """Facts by entry of `destinations`: the names of the apps whose tokens are counted twice there."""
+TROUBLES = "trouble."
+"""Facts by number: what Dify refuses the source just now, in sentences with what to do."""
 PLATFORMS: Mapping[str, str] = {"langfuse": "Langfuse", "langsmith": "LangSmith"}
 """Where Dify's own tracing can write what is sent too: by kind, which is also Dify's word for its provider."""
 EVIDENCE = "evidence"

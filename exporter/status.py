@@ -21,6 +21,7 @@ def document(store: Store, settings: Settings, now: Micros) -> Document:
     with store.read() as connection:
         known = health.facts(connection, "source.")
         twice = health.facts(connection, problems.TWICE)
+        troubles = health.facts(connection, problems.TROUBLES)
         jobs = health.jobs(connection)
         counts = records.counts(connection)
         lag = records.oldest_due(connection, now)
@@ -60,6 +61,7 @@ def document(store: Store, settings: Settings, now: Micros) -> Document:
         ],
         "problems": [
             *_problems(stop, jobs, deliveries, counts, backlogs),
+            *(problems.sentence(words) for _, words in sorted(troubles.items())),
             *problems.twice(settings.destinations, twice),
         ],
     }

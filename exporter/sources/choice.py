@@ -9,6 +9,7 @@ from exporter.config import DifySettings, Settings, masked_url
 from exporter.destinations.base import Checked
 from exporter.errors import Misconfigured
 from exporter.sources.rows import Source
+from exporter.sources.tracing import Tracing
 
 Kind = Literal["database", "console", "service_api"]
 
@@ -53,6 +54,17 @@ def address(dify: DifySettings) -> str:
         return ", ".join(dict.fromkeys(f"{masked_url(app.url)} (Service API)" for app in dify.apps))
     assert dify.database.url is not None
     return masked_url(dify.database.url.get_secret_value())
+
+
+def ask_tracing(settings: Settings) -> Tracing:
+    """Dify's own tracing, for `check`. Raises nothing: what went wrong is the reason why nothing is known."""
+    if settings.dify.console.url:
+        from exporter.sources.console.checks import ask_tracing
+
+        return ask_tracing(settings.dify, _logins(settings))
+    from exporter.sources.tracing import ask
+
+    return ask(settings.dify)
 
 
 def open_source(settings: Settings) -> Source:

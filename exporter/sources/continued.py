@@ -12,6 +12,7 @@ from typing import TypeVar
 
 from exporter import ids
 from exporter.model import Micros, RecordRef
+from exporter.sources.http.troubles import TellsTroubles
 from exporter.sources.rows import Fetched, Found, NodeRow, RunRow, Source, ThoughtRow, TraceRows
 from exporter.sources.tracing import TellsTracing, Tracing
 from exporter.state import starts
@@ -64,7 +65,13 @@ class Continued:
         """Dify's own tracing, as far as the source tells it."""
         if isinstance(self.source, TellsTracing):
             return self.source.tracing()
-        return Tracing(unknown="only Dify's database tells it, and another source is read")
+        return Tracing(unknown="the Service API does not tell it; Dify's database and its Console API do")
+
+    def present(self) -> tuple[tuple[tuple[str, str], ...], tuple[str, ...]] | None:
+        """What the source says of itself now, and its troubles in sentences, where it knows them without asking Dify; else None."""
+        if not isinstance(self.source, TellsTroubles):
+            return None
+        return tuple(self.source.describe()), self.source.troubles()
 
     def close(self) -> None:
         """Close the source."""

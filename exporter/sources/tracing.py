@@ -66,7 +66,7 @@ class TellsTracing(Protocol):
 def ask(dify: DifySettings) -> Tracing:
     """For `check`, over a connection of its own. Raises nothing: what went wrong is the reason why nothing is known."""
     if dify.database.url is None:
-        return Tracing(unknown="only Dify's database tells, and dify.database.url is not set")
+        return Tracing(unknown="the Service API does not tell it; Dify's database and its Console API do")
     try:
         engine = connect(dify.database)
     except ExporterError as error:

@@ -54,6 +54,7 @@ class Seen:
     set_aside: int
     oldest_due: Micros | None
     twice: Mapping[str, str] = field(default_factory=dict)
+    troubles: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,6 +124,7 @@ def _look(store: Store, now: Micros) -> Seen:
             len(records.set_aside(connection)),
             records.oldest_due(connection, now),
             health.facts(connection, problems.TWICE),
+            health.facts(connection, problems.TROUBLES),
         )
 
 
@@ -157,6 +159,7 @@ def _warnings(seen: Seen) -> Iterator[str]:
         if job.name.partition(":")[0] == problems.EVIDENCE and job.is_failing:
             yield problems.failing_job(job)
     yield from problems.leftovers(seen.backlogs, seen.set_aside)
+    yield from (problems.sentence(words) for _, words in sorted(seen.troubles.items()))
 
 
 def _lag(now: Micros, read_at: Micros | None, oldest_due: Micros | None, *, is_reading: bool) -> float | None:

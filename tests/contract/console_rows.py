@@ -19,7 +19,7 @@ Row = dict[str, Any]
 TABLES = (
     "tenants", "apps", "app_model_configs", "conversations", "messages", "message_agent_thoughts", "message_files",
     "workflow_runs", "workflow_node_executions", "workflow_app_logs", "workflow_node_execution_offload", "end_users", "accounts",
-    "message_feedbacks", "message_annotations",
+    "message_feedbacks", "message_annotations", "tool_workflow_providers", "trace_app_config",
 )  # fmt: skip
 
 

@@ -31,6 +31,22 @@ def app(rows: Rows, row: Row) -> Row:
         "mode": row["mode"],
         "model_config": found,
         "created_at": seconds(row.get("created_at")),
+        "updated_at": seconds(row.get("updated_at")),
+    }
+
+
+def trace_config(row: Row) -> Row:
+    """Settings of Dify's own tracing: keys masked, times as the database holds them, as text."""
+    told = parsed(row["tracing_config"]) or {}
+    masked = {name: "pk-lf****" for name in ("public_key", "secret_key", "api_key") if name in told}
+    return {
+        "id": row["id"],
+        "app_id": row["app_id"],
+        "tracing_provider": row["tracing_provider"],
+        "tracing_config": {**told, **masked},
+        "is_active": row["is_active"],
+        "created_at": str(row["created_at"]),
+        "updated_at": str(row["updated_at"]),
     }
 
 

@@ -22,6 +22,7 @@ from tests.contract.console_rows import Row, Rows, load, seconds
 from tests.contract.twin_server import Refused, Request, Response, Twin
 
 HTML = {"Content-Type": "text/html"}
+TIMES = ("created_at", "updated_at", "finished_at", "read_at", "last_login_at")
 TALKING = ("chat", "agent-chat", "advanced-chat")
 
 
@@ -43,7 +44,15 @@ class Trouble:
     broken_query: dict[str, int] = field(default_factory=dict)  # the same for a value in the query
     html: int = 0  # this many requests are answered by a proxy's page
     busy: int = 0  # this many requests get 429
+    retry_after: str = "0"  # what it says then
     half: int = 0  # this many answers break off
+    behind: int = (
+        0  # times in answers are so many seconds behind those of the filters: a container that is not in UTC
+    )
+    foreign: tuple[str, Any, int] | None = (
+        None  # a gateway answers so, with 200, to so many requests with this path's part
+    )
+    keeps_tools: bool = False  # this account may not look at tools
     sso_only: bool = False
     locked: bool = False
     nameless: bool = False  # a proxy takes X-Version away
@@ -111,7 +120,9 @@ class ConsoleTwin(Twin):
         if self.trouble.busy:
             self.trouble.busy -= 1
             return Response(
-                429, {"code": "too_many_requests", "message": "", "status": 429}, {"Retry-After": "0"}
+                429,
+                {"code": "too_many_requests", "message": "", "status": 429},
+                {"Retry-After": self.trouble.retry_after},
             )
         for part in self.trouble.broken:
             if part in request.path and self.trouble.broken[part] > 0:
@@ -121,7 +132,15 @@ class ConsoleTwin(Twin):
             if value in request.query.values() and self.trouble.broken_query[value] > 0:
                 self.trouble.broken_query[value] -= 1
                 return Response(500, {"message": "Internal Server Error", "code": "unknown"})
+        if self.trouble.foreign and self.trouble.foreign[0] in request.path and request.method == "GET":
+            part, body, number = self.trouble.foreign
+            self.trouble.foreign = (part, body, number - 1) if number > 1 else None
+            return Response(200, body)
         response = self._routed(request)
+        if self.trouble.behind:
+            response = Response(
+                response.status, _shifted(response.body, self.trouble.behind), response.headers
+            )
         if self.trouble.half and request.method == "GET":
             self.trouble.half -= 1
             return Response(200, None, raw=b'{"data": [{"id": "')
@@ -374,6 +393,35 @@ class ConsoleTwin(Twin):
         found.sort(key=lambda row: row["created_at"])
         return {"data": [shapes.node(self.rows, row) for row in found]}
 
+    def workflow_tool(self, login: Login, query: Row) -> Row:
+        """Dify raises a ValueError, which is answered with 400, where the tool or its app is gone."""
+        tool = self.rows.row("tool_workflow_providers", query["workflow_tool_id"])
+        app = self.rows.row("apps", tool["app_id"]) if tool else None
+        if tool is None or app is None or not self._is_mine(login, app):
+            raise _refused(400, "invalid_param")
+        if self.trouble.keeps_tools:
+            raise _refused(403, "forbidden")
+        return {"name": tool.get("name"), "workflow_tool_id": tool["id"], "workflow_app_id": tool["app_id"]}
+
+    def trace(self, login: Login, query: Row, app_id: str) -> Row:
+        """The switch of Dify's own tracing."""
+        told = shapes.parsed(self._app(login, app_id).get("tracing"))
+        return told or {"enabled": False, "tracing_provider": None}
+
+    def trace_config(self, login: Login, query: Row, app_id: str) -> Row:
+        """Its settings, with masked keys; Dify looks up the project at the platform for it."""
+        self._app(login, app_id)
+        provider = query["tracing_provider"]
+        found = next(
+            (
+                row
+                for row in self.rows.group("trace_app_config", "app_id", app_id)
+                if row["tracing_provider"] == provider
+            ),
+            None,
+        )
+        return shapes.trace_config(found) if found else {"has_not_configured": True}
+
     def daily_messages(self, login: Login, query: Row, app_id: str) -> Row:
         self._app(login, app_id)
         since, until = self._local(login, query["start"]), self._local(login, query["end"])
@@ -431,6 +479,9 @@ _ROUTES: tuple[tuple[str, Callable[..., Any]], ...] = (
     (_APP + r"/(advanced-chat/)?workflow-runs", ConsoleTwin.runs),
     (_APP + r"/workflow-runs/([0-9a-f-]{36})", ConsoleTwin.run),
     (_APP + r"/workflow-runs/([0-9a-f-]{36})/node-executions", ConsoleTwin.nodes),
+    ("/workspaces/current/tool-provider/workflow/get", ConsoleTwin.workflow_tool),
+    (_APP + "/trace", ConsoleTwin.trace),
+    (_APP + "/trace-config", ConsoleTwin.trace_config),
     (_APP + "/statistics/daily-messages", ConsoleTwin.daily_messages),
 )
 
@@ -443,6 +494,16 @@ def _refused(status: int, code: str) -> Refused:
 
 def _not_found() -> Response:
     return Response(404, "", HTML, raw=b"<!doctype html><title>404 Not Found</title>")
+
+
+def _shifted(value: Any, seconds: int) -> Any:
+    """The same with other times; the agent log's are texts and stay."""
+    if isinstance(value, dict):
+        return {
+            name: item - seconds if name in TIMES and isinstance(item, int) else _shifted(item, seconds)
+            for name, item in value.items()
+        }
+    return [_shifted(item, seconds) for item in value] if isinstance(value, list) else value
 
 
 def _cookies(request: Request) -> dict[str, str]:

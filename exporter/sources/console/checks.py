@@ -11,6 +11,7 @@ from exporter.errors import ExporterError
 from exporter.sources.console.opened import Opened
 from exporter.sources.console.source import open_console
 from exporter.sources.http.asking import Denied
+from exporter.sources.tracing import Tracing
 
 _LISTS = {
     "workflow": ("workflow-app-logs", "runs of workflow apps"),
@@ -32,6 +33,20 @@ def check_console(dify: DifySettings, refusals: Path | None = None) -> list[Chec
         return [*(_line(name, words) for name, words in source.describe()), *lists]
     except ExporterError as error:
         return [Checked("console", False, str(error), error.hint)]
+    finally:
+        source.close()
+
+
+def ask_tracing(dify: DifySettings, refusals: Path | None = None) -> Tracing:
+    """For `check`: Dify's own tracing. Raises nothing: what went wrong is the reason why nothing is known."""
+    try:
+        source = open_console(dify, refusals)
+    except ExporterError as error:
+        return Tracing(unknown=str(error))
+    try:
+        return source.tracing()
+    except ExporterError as error:
+        return Tracing(unknown=str(error))
     finally:
         source.close()
 

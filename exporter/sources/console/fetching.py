@@ -15,14 +15,15 @@ from exporter.model import RecordKind, RecordRef
 from exporter.sources.console.finding import Located, NotHere, locate, message_of_run
 from exporter.sources.console.opened import Opened, pause_seconds
 from exporter.sources.console.places import RefKey, key
-from exporter.sources.console.reading import DEBUG, read_message, read_run
-from exporter.sources.console.shapes import size_of_trace
+from exporter.sources.console.reading import read_message, read_run
+from exporter.sources.console.shapes import DEBUG, size_of_trace
 from exporter.sources.filters import reason_to_leave_out
 from exporter.sources.http.asking import Denied
 from exporter.sources.rows import Fetched, Filtered, TraceRows
 
 LONGEST_FETCH_SECONDS = 20.0
 MOST_TRIES = 5
+_ANYWHERE = "looking for records"
 _SINGLE_STEP = "Dify's Console API tells nothing of single-step runs; read them from the database"
 
 
@@ -69,6 +70,7 @@ class Fetcher:
             self._refused(ref, where, denied, answers)
         else:
             self.stuck.pop(key(ref), None)
+            self._works_again(where)
 
     def _read(self, ref: RecordRef, where: Located, answers: _Answers) -> None:
         kept = where.opened.memory.traces.look(ref.id)
@@ -95,24 +97,52 @@ class Fetcher:
         answers.take(rows)
 
     def _refused(self, ref: RecordRef, where: Located | None, denied: Denied, answers: _Answers) -> None:
-        if denied.is_gone:
+        if denied.is_gone and not _may_be_there(where, denied):
             answers.vanished.append(ref)
             return
         tries, _ = self.stuck.get(key(ref), (0, 0.0))
         is_lasting = denied.status in (400, 403, 405) or tries + 1 >= MOST_TRIES
         if is_lasting:
             self.stuck.pop(key(ref), None)
+            self._works_again(where)  # no trouble any more, but a record set aside
             answers.failed.append((ref, f"Dify's Console API refuses it: {denied}"))
             return
         self._rest(ref, tries + 1)
-        opened = where.opened if where is not None else self.workspaces[0]
-        opened.trouble(f"app {where.app.name}" if where is not None else "reading records", denied)
+        if where is None:
+            self.workspaces[0].trouble(_ANYWHERE, denied)
+        else:
+            where.opened.trouble(_records_of(where), denied, where.app.id)
+
+    def _works_again(self, where: Located | None) -> None:
+        self.workspaces[0].mended(_ANYWHERE)
+        if where is not None:
+            where.opened.mended(_records_of(where))
 
     def _rest(self, ref: RecordRef, tries: int) -> None:
         self.stuck[key(ref)] = (tries, time.monotonic() + pause_seconds(tries))
 
     def _is_resting(self, ref: RecordRef) -> bool:
         return time.monotonic() < self.stuck.get(key(ref), (0, 0.0))[1]
+
+
+def _may_be_there(where: Located | None, denied: Denied) -> bool:
+    """An app that Dify does not find may be in the workspace that the account has left; so it is gone when it is listed no more in
+    the same one. Raises `SourceRefused` and `Unreachable`."""
+    if where is None or denied.code != "app_not_found":
+        return False
+    workspace = where.opened.workspace
+    try:
+        workspace.look_at_apps()
+    except SourceRefused as error:
+        where.opened.lock_out(error)
+        raise
+    except Denied:
+        return True
+    return where.app.id in workspace.apps
+
+
+def _records_of(where: Located) -> str:
+    return f"records of app {where.app.name!r}"
 
 
 @dataclass(slots=True)

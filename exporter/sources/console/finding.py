@@ -1,23 +1,25 @@
 """Which app a record belongs to: remembered from the list that named it, else looked for in every app that may hold it.
 
-The second way is for records that were met before a restart or by another source. A run of a foreign app is answered with
-200 and nothing but nulls, a foreign message with 404 (measured: Dify 1.12.1).
+The second way is for records that were met before a restart or by another source. The app that held the last one is asked first,
+and what it answers is what is read, so a backlog of few apps costs next to nothing more. A run of a foreign app is answered
+with 200 and nothing but nulls, a foreign message with 404 (measured: Dify 1.12.1).
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from exporter.errors import SourceRefused
 from exporter.model import App, RecordKind, RecordRef
 from exporter.sources.console import versions
-from exporter.sources.console.opened import Opened
+from exporter.sources.console.opened import Opened, refusal
 from exporter.sources.console.places import Place, key
-from exporter.sources.console.run_lists import trigger_page
+from exporter.sources.console.run_lists import LOGGED_SECONDS, log_page, trigger_page
+from exporter.sources.console.shapes import ENDED, is_written
 from exporter.sources.console.walk import SECOND
-from exporter.sources.http.asking import Denied
+from exporter.sources.http.asking import Denied, record
 
 _MODES = {
     RecordKind.RUN: ("workflow", "advanced-chat"),
@@ -54,6 +56,8 @@ def locate(workspaces: Sequence[Opened], ref: RecordRef) -> Located:
     for opened in workspaces:
         place = opened.memory.places.get(key(ref))
         if place is not None:
+            if opened.refused is not None:
+                raise refusal(opened.refused)
             app = opened.workspace.apps.get(place.app_id)
             if app is None:
                 raise Denied("its app is gone", 404, "app_not_found")
@@ -61,11 +65,11 @@ def locate(workspaces: Sequence[Opened], ref: RecordRef) -> Located:
     for opened, app in _candidates([item for item in workspaces if not item.refused], ref):
         where = Located(opened, app, Place(app.id), False)
         if _holds(where, ref):
-            opened.memory.places.put(key(ref), where.place)
-            return where
+            opened.memory.held_at[app.id] = time.monotonic()
+            return _with_trigger(where, ref)
     locked_out = next((item.refused for item in workspaces if item.refused), None)
     if locked_out is not None:
-        raise SourceRefused(locked_out)
+        raise refusal(locked_out)
     raise NotHere("no app that these accounts see holds it; another workspace's account may be missing")
 
 
@@ -91,19 +95,47 @@ def message_of_run(where: Located, ref: RecordRef) -> str | None:
     return None
 
 
-def _candidates(workspaces: Sequence[Opened], ref: RecordRef) -> Iterator[tuple[Opened, App]]:
-    for opened in workspaces:
-        for app in opened.workspace.apps.values():
-            if app.mode in _MODES.get(ref.kind, ()):
-                yield opened, app
+def _candidates(workspaces: Sequence[Opened], ref: RecordRef) -> list[tuple[Opened, App]]:
+    """The apps that may hold it, those first that held one lately."""
+    found = [
+        (opened, app)
+        for opened in workspaces
+        for app in opened.workspace.apps.values()
+        if app.mode in _MODES.get(ref.kind, ())
+    ]
+    return sorted(found, key=lambda pair: -pair[0].memory.held_at.get(pair[1].id, 0.0))
 
 
 def _holds(where: Located, ref: RecordRef) -> bool:
-    what = "workflow-runs" if ref.kind is RecordKind.RUN else "messages"
+    """Whether the app has it. An answer that will not change is kept for the reading."""
+    is_run, memory = ref.kind is RecordKind.RUN, where.opened.memory
     try:
-        answer = where.get(f"{what}/{ref.id}")
+        answer = record(where.get(f"{'workflow-runs' if is_run else 'messages'}/{ref.id}"), ref.id)
     except Denied as denied:
         if denied.is_gone:
             return False
         raise
-    return isinstance(answer, dict) and answer.get("id") == ref.id
+    if answer is None:
+        return False
+    if is_run and answer.get("status") in ENDED:
+        memory.runs.put(ref.id, answer, len(str(answer)))
+    if not is_run and is_written(answer):
+        memory.messages.put(ref.id, answer, len(str(answer)))
+    return True
+
+
+def _with_trigger(where: Located, ref: RecordRef) -> Located:
+    """The log tells what started a workflow's run, and of all others of that time too; without it that stays unknown."""
+    places, place = where.opened.memory.places, where.place
+    places.put(key(ref), place)
+    if ref.kind is RecordKind.RUN and where.app.mode == "workflow":
+        second = ref.created_at // SECOND
+        session = where.opened.workspace.session
+        try:
+            page = log_page(session, where.app.id, f"{second + LOGGED_SECONDS}:1", second - 1)
+        except Denied:
+            return where
+        for met in page.met:
+            places.put(key(met.ref), met.place)
+        place = places.get(key(ref)) or place
+    return Located(where.opened, where.app, place, False)

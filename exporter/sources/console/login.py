@@ -64,7 +64,7 @@ def log_in(asker: Asker, account: Account, refusals: Refusals) -> Pass:
         if not _is_final(denied):
             raise
         reason = _REASONS.get(denied.code or "", f"Dify refuses it ({denied})")
-        besides = refusals.remember(mark, reason)
+        besides = refusals.remember(mark, reason, is_locked=denied.code == _LOCKED)
         raise SourceRefused(f"login as {account.email} failed: {reason}{besides}", _HINT) from None
 
 
@@ -84,11 +84,12 @@ def renew(asker: Asker, old: Pass) -> Pass | None:
 
 _HINT = "correct dify.console.email and password; Dify locks an account for a day after six failures"
 
+_LOCKED = "email_code_login_limit"
 _REASONS = {
     "authentication_failed": "wrong e-mail or password",
     "email_or_password_mismatch": "wrong e-mail or password",
     "account_not_found": "no such account",
-    "email_code_login_limit": "the account is locked after too many failures; Dify unlocks it after a day",
+    _LOCKED: "the account is locked after too many failures; Dify unlocks it after a day, and it is tried then",
     "account_banned": "the account is banned",
     "account_in_freeze": "the account is frozen",
     "invalid_email": "the e-mail address is not valid",
@@ -132,7 +133,7 @@ def _request(version: str, account: Account) -> dict[str, Any]:
 def _is_final(denied: Denied) -> bool:
     """Dify itself refused this login; a busy or broken server has not looked at it."""
     if denied.status == 429:
-        return denied.code == "email_code_login_limit"
+        return denied.code == _LOCKED
     return denied.code is not None and denied.status < 500
 
 

@@ -17,6 +17,7 @@ Value = TypeVar("Value")
 
 MOST_PLACES = 50_000
 MOST_CONVERSATIONS = 20_000
+MOST_TOOLS = 10_000
 MOST_KEPT_BYTES = 8 * 2**20
 
 
@@ -93,7 +94,8 @@ def key(ref: RecordRef) -> RefKey:
 
 @dataclass(slots=True)
 class Memory:
-    """All that is remembered of one workspace."""
+    """All that is remembered of one workspace. `runs` are runs as Dify told them, of traces that are still to be read; `tool_apps`
+    the apps that workflow tools run, by provider; `held_at` when an app was found to hold a record that was looked for."""
 
     places: Recent[RefKey, Place] = field(default_factory=lambda: Recent(MOST_PLACES))
     talks: Recent[str, Talk] = field(default_factory=lambda: Recent(MOST_CONVERSATIONS))
@@ -102,3 +104,6 @@ class Memory:
     messages: Kept[dict[str, Any]] = field(default_factory=Kept)
     traces: Kept[TraceRows] = field(default_factory=Kept)
     paused: Kept[tuple[NodeRow, ...]] = field(default_factory=Kept)
+    runs: Kept[dict[str, Any]] = field(default_factory=Kept)
+    held_at: dict[str, float] = field(default_factory=dict)
+    tool_apps: Recent[str, str] = field(default_factory=lambda: Recent(MOST_TOOLS))

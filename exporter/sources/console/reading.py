@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any
 
 from exporter.config import DifySettings
 from exporter.model import RecordRef
+from exporter.sources.console.children import Children, children_of
 from exporter.sources.console.finding import Located
 from exporter.sources.console.places import Talk
 from exporter.sources.console.shapes import (
-    SECOND,
+    DEBUG,
+    ENDED,
     graph_text,
     is_written,
     message_row,
@@ -21,11 +24,10 @@ from exporter.sources.console.shapes import (
 )
 from exporter.sources.console.talks import TalkPage, chat_page, completion_page
 from exporter.sources.graphs import MOST_GRAPH_BYTES, lacks_a_model
-from exporter.sources.http.asking import Denied
+from exporter.sources.http.asking import Denied, record
 from exporter.sources.rows import MessageRow, NodeRow, RunRow, ThoughtRow, TraceRows
+from exporter.sources.timestamps import SECOND
 
-DEBUG = frozenset({"debugging", "rag-pipeline-debugging"})
-ENDED = frozenset({"succeeded", "failed", "stopped", "partial-succeeded"})
 SETTLED_SECONDS = 10
 """A chatflow's message is written by another thread than its run; after this long both are there."""
 
@@ -45,8 +47,8 @@ Result = tuple[TraceRows, bool] | None
 
 def read_message(where: Located, ref: RecordRef, dify: DifySettings) -> Result:
     """A message with its run, or with its agent rounds. Raises as `Session.get`."""
-    given = where.opened.memory.messages.take(ref.id) or where.get(f"messages/{ref.id}")
-    if not isinstance(given, dict) or given.get("id") != ref.id:
+    given = where.opened.memory.messages.take(ref.id) or record(where.get(f"messages/{ref.id}"), ref.id)
+    if given is None:
         return None
     if given.get("workflow_run_id") or where.app.mode == "advanced-chat":
         return _chatflow(where, ref, given, dify)
@@ -55,32 +57,37 @@ def read_message(where: Located, ref: RecordRef, dify: DifySettings) -> Result:
 
 def read_run(where: Located, ref: RecordRef, dify: DifySettings) -> Result:
     """A run that is part of no message."""
-    found = _run(where, ref.id, dify, with_trigger=where.place.trigger)
+    found = _run(where, ref.id, dify)
     if found is None:
         return None
-    run, nodes, graph, is_final, notes = found
-    rows = TraceRows(
-        ref,
-        where.app,
-        run=run,
-        nodes=nodes,
-        user=_runner(where, run),
-        graph=graph,
-        notes=(WHOLE_SECONDS, *notes),
-    )
-    return rows, is_final
+    return _of_graph(where, ref, None, found, _runner(where, found.run)), found.is_final
 
 
 def _chatflow(where: Located, ref: RecordRef, given: Json, dify: DifySettings) -> Result:
     run_id = given.get("workflow_run_id")
-    found = _run(where, str(run_id), dify, with_trigger=where.place.trigger) if run_id else None
-    run, nodes, graph, is_final, notes = found or (None, (), None, is_written(given), ())
+    found = _run(where, str(run_id), dify) if run_id else None
     message = message_row(given, where.app.id, (None, None), _talk(where, given).name)
-    user = _runner(where, run) if run is not None else _asker(where, message)
-    rows = TraceRows(
-        ref, where.app, message, run, nodes, user=user, graph=graph, notes=(WHOLE_SECONDS, *notes)
+    if found is None:
+        rows = TraceRows(ref, where.app, message, user=_asker(where, message), notes=(WHOLE_SECONDS,))
+        return rows, is_written(given)
+    return _of_graph(where, ref, message, found, _runner(where, found.run)), found.is_final
+
+
+def _of_graph(
+    where: Located, ref: RecordRef, message: MessageRow | None, found: _Run, user: str | None
+) -> TraceRows:
+    return TraceRows(
+        ref,
+        where.app,
+        message,
+        found.run,
+        found.nodes,
+        user=user,
+        tool_apps=found.children.tool_apps,
+        child_runs=found.children.runs,
+        graph=found.graph,
+        notes=(WHOLE_SECONDS, *found.notes, *found.children.notes),
     )
-    return rows, is_final
 
 
 def _plain(where: Located, ref: RecordRef, given: Json) -> Result:
@@ -115,29 +122,45 @@ def _thoughts(where: Located, given: Json) -> tuple[ThoughtRow, ...]:
     return thought_rows(given, log if isinstance(log, dict) else None)
 
 
-def _run(
-    where: Located, run_id: str, dify: DifySettings, *, with_trigger: str | None
-) -> tuple[RunRow, tuple[NodeRow, ...], str | None, bool, tuple[str, ...]] | None:
-    """The run, its nodes, its graph where a node needs it, whether all is final, and what is not told."""
-    given = where.get(f"workflow-runs/{run_id}")
-    if not isinstance(given, dict) or given.get("id") != run_id:
+@dataclass(frozen=True, slots=True)
+class _Run:
+    """The run, its nodes, its graph where a node needs it, what its tools started, whether all is final, and what is not told."""
+
+    run: RunRow
+    nodes: tuple[NodeRow, ...]
+    graph: str | None
+    is_final: bool
+    notes: tuple[str, ...]
+    children: Children
+
+
+def _run(where: Located, run_id: str, dify: DifySettings) -> _Run | None:
+    memory = where.opened.memory
+    given = memory.runs.take(run_id) or record(where.get(f"workflow-runs/{run_id}"), run_id)
+    if given is None:
         return None
-    tenant = where.opened.workspace.id
-    run = run_row(given, where.app.id, tenant, where.app.mode == "advanced-chat", with_trigger)
+    is_chat = where.app.mode == "advanced-chat"
+    run = run_row(given, where.app.id, where.opened.workspace.id, is_chat, where.place.trigger)
     person = session_of(given)
     if person is not None:
-        where.opened.memory.sessions.put(*person)
-    notes = [] if run.triggered_from else [NO_TRIGGER]
+        memory.sessions.put(*person)
+    notes = () if run.triggered_from else (NO_TRIGGER,)
     now = where.opened.workspace.session.asker.now()
     has_ended = run.status in ENDED
     if not has_ended and run.status != "paused" and not _is_old(run, now, dify):
-        return run, (), None, False, (*notes, NO_STEPS)
+        return _Run(run, (), None, False, (*notes, NO_STEPS), Children())
     nodes = _nodes(where, run)
     graph = graph_text(given) if lacks_a_model(nodes) else None
     if graph is not None and len(graph) > MOST_GRAPH_BYTES:
         graph = None
-    ended_at = (run.finished_at or run.created_at + round((run.elapsed_time or 0) * SECOND)) // SECOND
-    return run, nodes, graph, has_ended and now > ended_at + SETTLED_SECONDS, tuple(notes)
+    is_waiting = not has_ended and not _is_old(run, now, dify)
+    children = Children() if is_waiting else children_of(where, run, nodes)
+    is_final = has_ended and now > _end_second(run) + SETTLED_SECONDS and not children.may_come
+    return _Run(run, nodes, graph, is_final, notes, children)
+
+
+def _end_second(run: RunRow) -> int:
+    return (run.finished_at or run.created_at + round((run.elapsed_time or 0) * SECOND)) // SECOND
 
 
 def _nodes(where: Located, run: RunRow) -> tuple[NodeRow, ...]:

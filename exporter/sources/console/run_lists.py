@@ -14,9 +14,14 @@ from exporter.model import RecordKind, RecordRef
 from exporter.sources.console import versions
 from exporter.sources.console.places import Place
 from exporter.sources.console.session import Session
+from exporter.sources.console.shapes import creator_of
 from exporter.sources.console.walk import SECOND, Met, Page
+from exporter.sources.http.asking import listed
 
 PAGE = 100
+
+LOGGED_SECONDS = 2
+"""How much later than its run a log entry may seem: its time is that of its writing, rounded."""
 
 LONELY_AFTER_SECONDS = 30
 """A chatflow's run whose message is not named this long after its start has none (its conversation was deleted)."""
@@ -72,11 +77,10 @@ def above_last_second(entries: Sequence[Entry], at: str | None, *, newest_first:
 
 
 def entries_of(answer: Any) -> list[Entry]:
-    """The usable entries of a list's answer."""
-    data = answer.get("data") if isinstance(answer, dict) else None
+    """The usable entries of a list's answer. Raises `Denied` for an answer that is no list."""
     return [
         entry
-        for entry in data or ()
+        for entry in listed(answer)
         if isinstance(entry, dict)
         and isinstance(entry.get("id"), str)
         and isinstance(entry.get("created_at"), int)
@@ -89,7 +93,7 @@ def _of_log(app_id: str, entry: Entry) -> Met | None:
         return None
     created_at = run.get("created_at") if isinstance(run.get("created_at"), int) else _time(entry)
     ref = RecordRef(RecordKind.RUN, run["id"], int(created_at or 0) * SECOND)
-    return Met(ref, Place(app_id, run.get("triggered_from")))
+    return Met(ref, Place(app_id, run.get("triggered_from")), created_by=creator_of(entry))
 
 
 def _of_run(app_id: str, entry: Entry, is_chat: bool, trigger: str, now: int) -> Met | None:
@@ -101,7 +105,8 @@ def _of_run(app_id: str, entry: Entry, is_chat: bool, trigger: str, now: int) ->
     if is_chat and _time(entry) > now - LONELY_AFTER_SECONDS:
         return None
     run_id = str(entry["id"])
-    return Met(RecordRef(RecordKind.RUN, run_id, _time(entry) * SECOND), Place(app_id, trigger), run_id)
+    ref = RecordRef(RecordKind.RUN, run_id, _time(entry) * SECOND)
+    return Met(ref, Place(app_id, trigger), run_id, creator_of(entry))
 
 
 def _log_position(at: str | None) -> tuple[int, int]:

@@ -84,7 +84,7 @@ class Session:
         is_last = attempt == _TRIES - 1
         if denied.status == 429:
             pause = denied.after_seconds or _BUSY_PAUSE_SECONDS * 2**attempt
-            self.pace.rest(pause)
+            self.pace.told_to_rest(pause)
             if is_last or pause > _LONGEST_BUSY_PAUSE_SECONDS:
                 raise Unreachable(
                     "Dify, or the proxy in front of it, answers HTTP 429: too many requests",

@@ -14,10 +14,13 @@ from typing import Any
 
 from exporter.clock import micros
 from exporter.model import Micros
+from exporter.sources.http.asking import listed
 from exporter.sources.rows import MessageRow, NodeRow, RunRow, ThoughtRow, TraceRows
+from exporter.sources.timestamps import SECOND, end_of
 
 Json = Mapping[str, Any]
-SECOND: Micros = 1_000_000
+DEBUG = frozenset({"debugging", "rag-pipeline-debugging"})
+ENDED = frozenset({"succeeded", "failed", "stopped", "partial-succeeded"})
 _COLUMNS = ("inputs", "process_data", "outputs")
 
 
@@ -132,7 +135,8 @@ def _logged_time(text: Any) -> Micros | None:
 
 
 def run_row(given: Json, app_id: str, tenant_id: str, is_chat: bool, trigger: str | None) -> RunRow:
-    """A run as its own address tells it."""
+    """A run as its own address tells it. A chatflow's run that nobody made in the editor was asked for by its app (from Dify's
+    AdvancedChatAppGenerator); a workflow has other triggers, which only lists tell."""
     inputs = given.get("inputs")
     created_at, lasted = _time(given.get("created_at")) or 0, _number(given.get("elapsed_time"))
     return RunRow(
@@ -142,7 +146,7 @@ def run_row(given: Json, app_id: str, tenant_id: str, is_chat: bool, trigger: st
         created_at=created_at,
         workflow_id=_text(inputs.get("sys.workflow_id")) if isinstance(inputs, dict) else None,
         type="chat" if is_chat else "workflow",
-        triggered_from=trigger or ("debugging" if given.get("version") == "draft" else None),
+        triggered_from=trigger or _trigger(given, is_chat),
         version=_text(given.get("version")),
         inputs=_column(inputs),
         outputs=_column(given.get("outputs")),
@@ -153,9 +157,15 @@ def run_row(given: Json, app_id: str, tenant_id: str, is_chat: bool, trigger: st
         total_steps=_whole(given.get("total_steps")),
         exceptions_count=_whole(given.get("exceptions_count")),
         created_by_role=_text(given.get("created_by_role")),
-        created_by=_creator(given),
-        finished_at=_end(created_at, lasted, given.get("finished_at")),
+        created_by=creator_of(given),
+        finished_at=end_of(created_at, lasted, _time(given.get("finished_at"))),
     )
+
+
+def _trigger(given: Json, is_chat: bool) -> str | None:
+    if given.get("version") == "draft":
+        return "debugging"
+    return "app-run" if is_chat else None
 
 
 def session_of(given: Json) -> tuple[str, str] | None:
@@ -167,11 +177,10 @@ def session_of(given: Json) -> tuple[str, str] | None:
 
 
 def node_rows(answer: Any, run: RunRow) -> tuple[NodeRow, ...]:
-    """All nodes of a run, in Dify's order of start."""
-    listed = answer.get("data") if isinstance(answer, dict) else None
+    """All nodes of a run, in Dify's order of start. Raises `Denied` for an answer that is no list."""
     nodes = [
         _node(item, run)
-        for item in listed or ()
+        for item in listed(answer)
         if isinstance(item, dict) and isinstance(item.get("id"), str)
     ]
     return tuple(sorted(nodes, key=lambda node: (node.index or 0, node.created_at, node.id)))
@@ -200,8 +209,8 @@ def _node(given: Json, run: RunRow) -> NodeRow:
         elapsed_time=lasted,
         execution_metadata=_column(given.get("execution_metadata")),
         created_by_role=_text(given.get("created_by_role")),
-        created_by=_creator(given),
-        finished_at=_end(created_at, lasted, given.get("finished_at")),
+        created_by=creator_of(given),
+        finished_at=end_of(created_at, lasted, _time(given.get("finished_at"))),
         offloaded=tuple(name for name in _COLUMNS if given.get(f"{name}_truncated") is True),
     )
 
@@ -211,15 +220,8 @@ def graph_text(given: Json) -> str | None:
     return _column(given.get("graph"))
 
 
-def _end(created_at: Micros, lasted: float | None, finished: Any) -> Micros | None:
-    """The end in whole seconds, unless start and length say it better: both are told, and agree to the second."""
-    end = _time(finished)
-    if end is None or not lasted:
-        return end
-    return None if abs(end - created_at - lasted * SECOND) < SECOND else end
-
-
-def _creator(given: Json) -> str | None:
+def creator_of(given: Json) -> str | None:
+    """Id of the end user or the account that made it."""
     role = "created_by_end_user" if given.get("created_by_role") == "end_user" else "created_by_account"
     person = given.get(role)
     return _text(person.get("id")) if isinstance(person, dict) else None

@@ -16,10 +16,11 @@ from exporter.errors import ExporterError, SourceRefused, Unreachable
 from exporter.model import Micros, RecordRef
 from exporter.sources.console import walk
 from exporter.sources.console.counting import count
-from exporter.sources.console.describe import described
+from exporter.sources.console.describe import described, troubles_of
 from exporter.sources.console.fetching import Fetcher
 from exporter.sources.console.login import Account, AdminKey
-from exporter.sources.console.opened import APPS_AGAIN_SECONDS, Opened, pause_seconds
+from exporter.sources.console.opened import APPS_AGAIN_SECONDS, Opened, pause_seconds, refusal
+from exporter.sources.console.own_tracing import tracing_of
 from exporter.sources.console.refusals import Refusals
 from exporter.sources.console.session import Session
 from exporter.sources.console.streams import Stream, is_due, read_page, rest_seconds, streams_of
@@ -28,6 +29,7 @@ from exporter.sources.console.workspace import open_workspace
 from exporter.sources.http.asking import Asker, Denied
 from exporter.sources.http.pace import Pace
 from exporter.sources.rows import Fetched, Found
+from exporter.sources.tracing import Tracing
 
 LEAST_OVERLAP_SECONDS = 600.0
 """A list may be left alone for half of this; what came meanwhile must lie in the next look's overlap."""
@@ -55,7 +57,7 @@ def open_console(dify: DifySettings, refusals: Path | None = None) -> ConsoleSou
             session.asker.close()
     if not opened:
         raise refused[0]
-    return ConsoleSource(dify, pace, opened, [str(error) for error in refused], Fetcher(opened, dify))
+    return ConsoleSource(dify, pace, opened, refused, Fetcher(opened, dify))
 
 
 def _sessions(dify: DifySettings, pace: Pace, refusals: Refusals) -> Iterator[Session]:
@@ -97,23 +99,27 @@ class ConsoleSource:
     dify: DifySettings
     pace: Pace
     opened: list[Opened]
-    refused: list[str]
+    refused: list[ExporterError]
     fetcher: Fetcher
     known: dict[str, Stream] = field(default_factory=dict)
     turn: _Turn = field(default_factory=_Turn)
 
     @property
     def streams(self) -> tuple[str, ...]:
-        """The lists of all apps that are there now, those first that have waited longest."""
+        """The lists of all apps that are there now, those first that have waited longest. Raises `SourceRefused` when no workspace
+        lets us in any more."""
         present: dict[str, Stream] = {}
         for opened in self.opened:
             try:
                 opened.refresh()
             except SourceRefused as error:
-                opened.refused = str(error)
+                opened.lock_out(error)
             for stream in streams_of(opened, self.dify):
                 held = self.known.get(stream.name)
                 present[stream.name] = held if held is not None and held.app == stream.app else stream
+        locked = [opened.refused for opened in self.opened if opened.refused]
+        if len(locked) == len(self.opened):
+            raise refusal(locked[0])
         self.known = present
         return tuple(sorted(present, key=lambda name: (present[name].next_look, name)))
 
@@ -124,8 +130,10 @@ class ConsoleSource:
         unmoved = Found((), cursor or walk.to_text(position), caught_up=True)
         if list_ is None or not is_due(list_) or self.turn.is_over(stream):
             return unmoved
-        now = int(list_.opened.workspace.session.asker.now())
-        looking = position.begun(now, int(max(self.dify.overlap, LEAST_OVERLAP_SECONDS)))
+        overlap = int(max(self.dify.overlap, LEAST_OVERLAP_SECONDS))
+        again = list_.floor_in_wrong_zone() if list_.is_talks else None
+        position = position if again is None else position.again_from(again, overlap)
+        looking = position.begun(int(list_.opened.workspace.session.asker.now()), overlap)
         try:
             page = read_page(list_, looking.at, looking.floor, None)
         except Denied as denied:
@@ -134,9 +142,10 @@ class ConsoleSource:
         except SourceRefused as error:
             self._locked_out(list_, error)
             return unmoved
+        list_.read_from(looking.floor)
         self._read(list_, page.newest)
         self.turn.took(sum(met.ref.created_at >= position.mark * SECOND for met in page.met))
-        moved = looking.turned(page)
+        moved = looking.turned(page, list_.newest)
         is_at_end = moved.began is None
         if is_at_end:
             list_.next_look = time.monotonic() + rest_seconds(list_, max(10.0, self.dify.poll_interval))
@@ -164,9 +173,17 @@ class ConsoleSource:
         self.turn = _Turn()
         return self.fetcher.fetch(refs)
 
+    def tracing(self) -> Tracing:
+        """Dify's own tracing of the apps that are read. A request for each app that was not asked lately."""
+        return tracing_of(self.opened, self.dify)
+
     def describe(self) -> Iterator[tuple[str, str]]:
         """Dify's version, workspaces, budget, what is refused, and what this source cannot see."""
         yield from described(self.dify, self.opened, self.refused, self.known.values())
+
+    def troubles(self) -> tuple[str, ...]:
+        """What Dify refuses now, why, and what to do; each is gone when it works again."""
+        return tuple(troubles_of(self.opened, self.refused))
 
     def close(self) -> None:
         """End waiting, close connections."""
@@ -191,7 +208,7 @@ class ConsoleSource:
 
     def _locked_out(self, list_: Stream, error: SourceRefused) -> None:
         """One workspace lets us in no more; the others go on. Raises the error when there is no other."""
-        list_.opened.refused = str(error)
+        list_.opened.lock_out(error)
         if all(opened.refused for opened in self.opened):
             raise error
         list_.next_look = time.monotonic() + APPS_AGAIN_SECONDS
@@ -206,9 +223,9 @@ class ConsoleSource:
         """The list is left alone for a while; an app that is gone is looked for in the list of apps."""
         list_.failures += 1
         list_.next_look = time.monotonic() + pause_seconds(list_.failures)
-        if denied.is_gone:
+        if denied.is_gone and list_.opened.refused is None:
             list_.opened.looked_at = float("-inf")
-        list_.opened.trouble(_where(list_), denied)
+        list_.opened.trouble(_where(list_), denied, list_.app.id)
 
 
 def _cannot_go_on(list_: Stream, denied: Denied) -> Unreachable:

@@ -6,6 +6,7 @@ import time
 from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from zoneinfo import ZoneInfo
 
 from exporter.config import DifySettings
 from exporter.model import App, RecordKind, RecordRef
@@ -43,8 +44,9 @@ MODES = frozenset(_BY_MODE)
 @dataclass(slots=True)
 class Stream:
     """One list of one app. `waiting` are conversations of the present page (`page_of`) that are still to be read, `after` is where
-    the list goes on then, `held` those that Dify could not tell; `restarts` counts how often a look began anew; `unread` counts completion entries that nobody opened, and
-    which are therefore not read."""
+    the list goes on then, `held` those that Dify could not tell, in this look and (`held_before`) in the last one; `restarts` counts how often
+    a look began anew; `unread` counts completion entries that nobody opened, and which are therefore not read. `zone` is that
+    of the pages read since the account's zone was known last (`zone_looks`), and `unsure` the floor of the look that they are of."""
 
     opened: Opened
     app: App
@@ -57,7 +59,24 @@ class Stream:
     after: str | None = None
     page_of: tuple[str, int | None] | None = None
     held: dict[str, Conversation] = field(default_factory=dict)
+    held_before: frozenset[str] = frozenset()
     unread: int = 0
+    zone: ZoneInfo | None = None
+    zone_looks: int = 0
+    unsure: int | None = None
+
+    def floor_in_wrong_zone(self) -> int | None:
+        """From where pages are to be read again because a person changed the account's zone meanwhile: their filters may have left
+        hours out. None when all were right."""
+        workspace, wrong = self.opened.workspace, None
+        if self.zone_looks != workspace.zone_looks:
+            wrong = self.unsure if self.zone != workspace.zone else None
+            self.zone, self.zone_looks, self.unsure = workspace.zone, workspace.zone_looks, None
+        return wrong
+
+    def read_from(self, floor: int) -> None:
+        """A page of a look from this floor was read."""
+        self.unsure = floor if self.unsure is None else min(self.unsure, floor)
 
     @property
     def name(self) -> str:
@@ -120,6 +139,7 @@ def _talks(stream: Stream, at: str | None, floor: int, until: int | None) -> Pag
     also the conversations that did not change."""
     if at is None:  # a new look: what was held is listed again, unless it was deleted
         at = f"{floor}:1" if stream.what == "talks" else "0:1"
+        stream.held_before = frozenset(stream.held)
         stream.held.clear()
     if not stream.waiting or stream.page_of != (at, until):
         page = _talk_page(stream, at, floor)
@@ -134,7 +154,11 @@ def _talks(stream: Stream, at: str | None, floor: int, until: int | None) -> Pag
         met += _read_talk(stream, stream.waiting[0], floor, is_back_fill=until is not None)
         stream.waiting.popleft()
     unread = min((item.updated_at for item in stream.held.values()), default=None)
-    return Page(tuple(met), stream.newest or None, at if stream.waiting else stream.after, unread)
+    goes_on_at = at if stream.waiting else stream.after
+    if goes_on_at is None:
+        for gone in stream.held_before - stream.held.keys():
+            stream.opened.mended(_where(stream, gone))
+    return Page(tuple(met), stream.newest or None, goes_on_at, unread)
 
 
 def _read_talk(stream: Stream, conversation: Conversation, floor: int, *, is_back_fill: bool) -> list[Met]:
@@ -145,13 +169,17 @@ def _read_talk(stream: Stream, conversation: Conversation, floor: int, *, is_bac
         if denied.status < 500 or is_back_fill:
             raise
         stream.held[conversation.id] = conversation
-        stream.opened.trouble(f"app {stream.app.name!r}, conversation {conversation.id}", denied)
+        stream.opened.trouble(_where(stream, conversation.id), denied, stream.app.id)
         return []
-    if stream.held.pop(conversation.id, None) is not None:
-        stream.opened.mended(f"app {stream.app.name!r}, conversation {conversation.id}")
+    stream.held.pop(conversation.id, None)
+    stream.opened.mended(_where(stream, conversation.id))
     standing = (conversation.updated_at, conversation.message_count)
     stream.opened.memory.seen_talks.put(conversation.id, standing)
     return found
+
+
+def _where(stream: Stream, conversation_id: str) -> str:
+    return f"app {stream.app.name!r}, conversation {conversation_id}"
 
 
 def _talk_page(stream: Stream, at: str | None, floor: int) -> TalkPage:

@@ -21,11 +21,12 @@ SECOND: Micros = 1_000_000
 
 @dataclass(frozen=True, slots=True)
 class Met:
-    """A record that a list names, where it is, and the run that the list has it by."""
+    """A record that a list names, where it is, the run that the list has it by, and who made it where the list tells that."""
 
     ref: RecordRef
     place: Place
     run_id: str | None = None
+    created_by: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,11 +57,17 @@ class Cursor:
             return self
         return replace(self, began=now, floor=max(self.start, self.mark - overlap), at=None)
 
-    def turned(self, page: Page) -> Cursor:
-        """After a page: further inside the look, or at its end."""
+    def again_from(self, floor: int, overlap: int) -> Cursor:
+        """The cursor whose next look begins at that time again."""
+        return replace(self, mark=min(self.mark, floor + overlap), began=None, at=None)
+
+    def turned(self, page: Page, newest: int | None) -> Cursor:
+        """After a page: further inside the look, or at its end. The mark goes no further than the `newest` time that the list ever
+        showed: what the list's times and the clock of the answers have to do with each other is not known (a container in
+        another time zone than UTC tells them hours off)."""
         if page.at is not None or self.began is None:
             return replace(self, at=page.at)
-        reached = self.began if page.unread is None else min(self.began, page.unread)
+        reached = min(self.began, *(time for time in (page.unread, newest or self.mark) if time is not None))
         return replace(self, mark=max(self.mark, reached), began=None, at=None)
 
 

@@ -17,6 +17,7 @@ from typing import Any
 
 import requests
 
+from exporter.destinations.answers import retry_after
 from exporter.errors import ExporterError, Unreachable
 from exporter.outgoing import failure, headers_alone
 
@@ -24,6 +25,8 @@ LARGEST_ANSWER_BYTES = 64 * 2**20
 _CHUNK_BYTES = 256 * 2**10
 _CONNECT_SECONDS = 10.0
 _CODE = re.compile(r"^[a-z0-9_]{1,60}$")
+
+_NOT_DIFY = "a proxy or a login page in front of Dify answers; ask Dify's API directly"
 
 Query = Mapping[str, str | int]
 
@@ -117,6 +120,21 @@ class Asker:
             self.ahead_seconds = said.timestamp() - time.time()
 
 
+def listed(answer: Any, name: str = "data") -> list[Any]:
+    """The list of that name in an answer. Raises `Denied` where there is none: it is no answer of Dify's, and not an empty list."""
+    found = answer.get(name) if isinstance(answer, dict) else None
+    if not isinstance(found, list):
+        raise Denied("an answer without its list", 502, hint=_NOT_DIFY)
+    return found
+
+
+def record(answer: Any, record_id: str) -> dict[str, Any] | None:
+    """The record asked for, or None where Dify answered that it is not there, by nulls. Raises `Denied` for any other answer."""
+    if isinstance(answer, dict) and "id" in answer and answer["id"] in (record_id, None):
+        return answer if answer["id"] == record_id else None
+    raise Denied("an answer without the record that was asked for", 502, hint=_NOT_DIFY)
+
+
 def _date(text: str) -> datetime | None:
     try:
         return parsedate_to_datetime(text)
@@ -143,18 +161,16 @@ def _parsed(response: requests.Response, content: bytes) -> Any:
         raise Denied("half an answer: its JSON breaks off", status if status >= 300 else 502) from None
     if not is_json:
         what = "HTML" if "html" in response.headers.get("Content-Type", "").lower() else "something"
-        hint = "a proxy or a login page in front of Dify answers; ask Dify's API directly"
         raise Denied(
-            f"HTTP {status} with {what} that is not JSON", status if status >= 300 else 502, None, hint
+            f"HTTP {status} with {what} that is not JSON", status if status >= 300 else 502, None, _NOT_DIFY
         )
     if 200 <= status < 300:
         return body
     code = body.get("code") if isinstance(body, dict) else None
     known = code if isinstance(code, str) and _CODE.match(code) else None
-    after = response.headers.get("Retry-After", "")
     raise Denied(
         f"HTTP {status}" + (f" {known}" if known else ""),
         status,
         known,
-        after_seconds=float(after) if after.isdigit() else None,
+        after_seconds=retry_after(response.headers),
     )

@@ -18,6 +18,7 @@ MINUTE = 60.0
 SLOW_SECONDS = 1.0
 REST_FACTOR = 3.0
 LONGEST_REST_SECONDS = 60.0
+LONGEST_TOLD_SECONDS = 900.0
 _MOST_AT_ONCE = 10
 
 
@@ -36,8 +37,13 @@ class Pace:
     _filled_at: float | None = None
 
     def wait(self) -> None:
-        """Wait for one request's turn. Raises `Unreachable` when the source is closed meanwhile."""
+        """Wait for one request's turn. Raises `Unreachable` when the source is closed meanwhile, or a long rest was asked for."""
         now = self.clock()
+        if self.rested_until - now > LONGEST_REST_SECONDS:
+            raise Unreachable(
+                f"Dify, or the proxy in front of it, asked for a rest of {self.rested_until - now:.0f} more seconds",
+                "lower requests_per_minute",
+            )
         until = max(self.rested_until, now + self._spacing(now))
         if len(self._lately) >= self.per_minute:
             until = max(until, self._lately.popleft() + MINUTE)
@@ -53,8 +59,13 @@ class Pace:
             self.rest(seconds * REST_FACTOR)
 
     def rest(self, seconds: float) -> None:
-        """No request for this long."""
+        """No request for this long, a minute at most."""
         self.rested_until = self.clock() + min(seconds, LONGEST_REST_SECONDS)
+
+    def told_to_rest(self, seconds: float) -> None:
+        """The other side named this time; it is kept to, up to a quarter of an hour. Longer than a minute nobody waits here: what
+        would ask is refused meanwhile."""
+        self.rested_until = self.clock() + min(seconds, LONGEST_TOLD_SECONDS)
 
     def _spacing(self, now: float) -> float:
         """Seconds until the next even turn; turns that were not used are saved up, a few of them."""

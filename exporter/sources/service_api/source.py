@@ -44,6 +44,7 @@ class KeyedApp:
     name: str
     logged: Recent[str, dict[str, Any]] = field(default_factory=lambda: Recent(_MOST_LOGGED))
     next_look: float = 0.0
+    newest: int = 0
     trouble: str | None = None
 
     def get(self, path: str, query: Query | None = None) -> Any:
@@ -115,7 +116,9 @@ class ServiceApiSource:
         except Denied as denied:
             keyed.trouble, keyed.next_look = str(denied), time.monotonic() + 60.0
             return Found((), cursor or walk.to_text(position), caught_up=True)
-        moved = looking.turned(page)
+        keyed.trouble = None
+        keyed.newest = max(keyed.newest, page.newest or 0)
+        moved = looking.turned(page, keyed.newest)
         if moved.began is None:
             keyed.next_look = time.monotonic() + max(LOOK_SECONDS, self.dify.poll_interval)
         return Found(tuple(met.ref for met in page.met), walk.to_text(moved), caught_up=moved.began is None)
@@ -184,6 +187,21 @@ class ServiceApiSource:
             "totals of runs only: no models, prompts, tokens of single calls, or prices",
         )
         yield "cannot see: debug runs", "runs made in Dify's editor are not in an app's log"
+
+    def troubles(self) -> tuple[str, ...]:
+        """What Dify refuses now, why, and what to do; each is gone when it works again."""
+        return (
+            *(
+                f"An app of Dify is not read: {words}; correct its key in dify.apps and restart"
+                for words in self.refused
+            ),
+            *(
+                f"Dify's Service API refuses the log of app {keyed.app.name!r}: {keyed.trouble}; is its key still valid?"
+                " It is tried again by itself"
+                for keyed in self.apps
+                if keyed.trouble
+            ),
+        )
 
     def close(self) -> None:
         """End waiting, close connections."""

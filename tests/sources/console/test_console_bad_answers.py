@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime, timedelta
+from email.utils import format_datetime
+
 import pytest
 
-from exporter.errors import Unreachable
+from exporter.errors import SourceRefused, Unreachable
 from exporter.model import RecordKind, RecordRef
 from exporter.sources.console.source import ConsoleSource
 from tests.contract.console_twin import ConsoleTwin
@@ -209,3 +212,105 @@ def test_a_chatflows_run_met_by_another_source_is_part_of_its_message(
     (left_out,) = fetched(sources.open(twin), {ref.id: ref}).filtered
     message = twin.rows.group("messages", "workflow_run_id", run["id"])[0]
     assert left_out.reason == f"part of message {message['id']}"
+
+
+@pytest.mark.parametrize(
+    "path", ["workflow-app-logs", "chat-conversations", "chat-messages", "/console/api/apps"]
+)
+@pytest.mark.parametrize("answer", [{}, {"data": None}, {"error": "try later"}, []])
+def test_json_that_is_not_difys_is_not_taken_for_an_empty_list(
+    twin: ConsoleTwin, sources: Sources, everything: set[str], path: str, answer: object
+) -> None:
+    """As a gateway answers in Dify's place, with 200."""
+    source, cursors = sources.open(twin), dict[str, str]()
+    twin.trouble.foreign = (path, answer, 6)
+    for opened in source.opened:
+        opened.looked_at = float("-inf")
+    refs = found(source, cursors)
+    twin.trouble.foreign = None
+    rest(source)
+    refs |= found(source, cursors)
+    assert set(refs) == everything
+    assert {trace.ref.id for trace in fetched(source, refs).traces} == everything
+
+
+@pytest.mark.parametrize("path", ["/workflow-runs/", "/messages/", "/node-executions"])
+def test_json_that_is_not_difys_is_not_taken_for_a_record_that_is_gone(
+    twin: ConsoleTwin, sources: Sources, everything: set[str], path: str
+) -> None:
+    refs = found(sources.open(twin))
+    source = sources.open(twin)  # which remembers no message
+    twin.trouble.foreign = (path, {"error": "try later"}, 10_000)
+    first = fetched(source, refs)
+    assert first.vanished == first.failed == ()
+    twin.trouble.foreign = None
+    rest(source)
+    traces = {trace.ref.id: trace for trace in (*first.traces, *fetched(source, refs).traces)}
+    assert set(traces) == everything
+    assert all(
+        len(trace.nodes) == len(twin.rows.group("workflow_node_executions", "workflow_run_id", trace.run.id))
+        for trace in traces.values()
+        if trace.run is not None
+    )
+
+
+def test_a_person_who_changes_the_accounts_workspace_makes_nothing_vanish(
+    twin: ConsoleTwin, sources: Sources, everything: set[str]
+) -> None:
+    logins = list(twin.logins.values())
+    first, second = logins[0].tenant_id, logins[1].tenant_id
+    assert first != second
+    source, cursors = sources.open(twin), dict[str, str]()
+    refs = found(source, cursors)
+    logins[0].tenant_id = second
+    answer = fetched(source, refs)
+    assert answer.vanished == answer.failed == ()
+    assert answer.traces
+    (words,) = source.troubles()
+    assert "a person changed the account's current workspace" in words
+    assert "change it back" in words
+    found(source, cursors)
+    logins[0].tenant_id = first
+    for opened in source.opened:
+        opened.looked_at = float("-inf")  # five minutes later
+    found(source, cursors)
+    rest(source)
+    assert source.troubles() == ()
+    traces = {trace.ref.id for trace in (*answer.traces, *fetched(source, refs).traces)}
+    assert traces == everything
+
+
+def test_the_only_account_that_left_its_workspace_ends_the_reading_until_it_is_back(
+    twin: ConsoleTwin, sources: Sources
+) -> None:
+    (email, login), (_, other) = list(twin.logins.items())[:2]
+    twin.logins = {email: login}
+    source, home = sources.open(twin), login.tenant_id
+    streams = source.streams
+    login.tenant_id = other.tenant_id
+    for opened in source.opened:
+        opened.looked_at = float("-inf")
+    with pytest.raises(SourceRefused, match="changed the account's current workspace"):
+        _ = source.streams
+    login.tenant_id = home
+    for opened in source.opened:
+        opened.looked_at = float("-inf")
+    assert set(source.streams) == set(streams)
+
+
+@pytest.mark.parametrize("is_date", [False, True])
+def test_a_long_rest_that_is_asked_for_is_kept_to_and_told(
+    twin: ConsoleTwin, sources: Sources, everything: set[str], is_date: bool
+) -> None:
+    source, cursors = sources.open(twin), dict[str, str]()
+    later = format_datetime(datetime.now(UTC) + timedelta(seconds=300), usegmt=True)
+    twin.trouble.busy, twin.trouble.retry_after = 1, later if is_date else "300"
+    with pytest.raises(Unreachable, match="HTTP 429"):
+        found(source, cursors)
+    asked = twin.requests
+    for _ in range(3):
+        with pytest.raises(Unreachable, match=r"asked for a rest of (29\d|300) more seconds"):
+            found(source, cursors)
+    assert twin.requests == asked
+    source.pace.rested_until = 0.0  # five minutes later
+    assert set(found(source, cursors)) == everything

@@ -5,12 +5,12 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from dataclasses import dataclass
-from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 import psycopg
 import pytest
+from ledgers import differing, seconds
 
 from exporter import calls
 from exporter.config import Settings
@@ -73,7 +73,7 @@ class Ledger:
     report: OnceReport
     calls: dict[str, Document]
     traces: dict[str, Document]
-    spans: dict[str, list[tuple[str, str | None, str, str | None]]]
+    spans: dict[str, list[tuple[str, str | None, str, str | None, str | None]]]
 
 
 @dataclass
@@ -99,7 +99,8 @@ def exported(wanted: Settings) -> Ledger:
     documents = {item["call_id"]: item for item in map(json.loads, lines)}
     spans = {
         trace_id: [
-            (step["span_id"], step["parent_id"], step["kind"], step["call_id"]) for step in trace["steps"]
+            (step["span_id"], step["parent_id"], step["kind"], step["call_id"], step["link"])
+            for step in trace["steps"]
         ]
         for trace_id, trace in traces.items()
     }
@@ -195,19 +196,6 @@ def messages_of_unknown_model(both: Both) -> set[str]:
     )
 
 
-def differing(first: Any, second: Any, path: str = "") -> Iterator[str]:
-    """Dotted paths at which two documents differ."""
-    if isinstance(first, dict) and isinstance(second, dict):
-        for name in first.keys() | second.keys():
-            yield from differing(first.get(name), second.get(name), f"{path}.{name}" if path else name)
-    elif first != second:
-        yield path
-
-
-def seconds(text: str) -> float:
-    return datetime.fromisoformat(text).timestamp()
-
-
 def test_rounds_of_an_agent_keep_their_totals(both: Both) -> None:
     compared = 0
     for call_id, by_console in both.console.calls.items():
@@ -218,9 +206,12 @@ def test_rounds_of_an_agent_keep_their_totals(both: Both) -> None:
     assert compared
 
 
-def test_traces_and_spans_have_the_same_ids_and_places(both: Both) -> None:
+def test_traces_and_spans_have_the_same_ids_places_and_links_to_child_runs(both: Both) -> None:
+    linked = 0
     for trace_id, spans in both.console.spans.items():
         assert sorted(spans, key=str) == sorted(both.database.spans[trace_id], key=str)
+        linked += sum(link is not None for *_, link in spans)
+    assert linked
 
 
 def test_every_trace_says_what_it_lacks(both: Both) -> None:

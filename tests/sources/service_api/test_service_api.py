@@ -14,9 +14,11 @@ from exporter.config import Settings
 from exporter.daemon import App
 from exporter.errors import Misconfigured, SourceRefused, Unreachable
 from exporter.model import RecordKind, RecordRef
+from exporter.sources.http.troubles import TellsTroubles
 from exporter.sources.rows import Source
 from exporter.sources.service_api import open_service_api
 from exporter.sources.service_api.checks import check_service_api
+from exporter.sources.service_api.source import ServiceApiSource
 from exporter.state import ledger
 from tests.conftest import RecordedDify
 from tests.contract.console_twin import ConsoleTwin
@@ -131,3 +133,37 @@ def test_check_tells_what_cannot_be_seen(twin: ConsoleTwin, tmp_path: Path) -> N
 def test_settings_that_cannot_work_are_errors_at_start(entry: dict[str, Any], tmp_path: Path) -> None:
     with pytest.raises(Misconfigured, match=r"dify\.apps"):
         settings(tmp_path, dify__apps=[entry])
+
+
+def test_a_log_that_is_refused_is_told_until_it_is_given(twin: ConsoleTwin, source: Source) -> None:
+    assert isinstance(source, ServiceApiSource)
+    cursors: dict[str, str] = {}
+    found(source, cursors)
+    assert source.troubles() == ()
+    twin.trouble.broken = {"/workflows/logs": 1}
+    look_again(source)
+    found(source, cursors)
+    (words,) = source.troubles()
+    assert "refuses the log of app" in words
+    assert "HTTP 500" in words
+    look_again(source)
+    found(source, cursors)
+    assert source.troubles() == ()
+    assert not [name for name, _ in source.describe() if name.startswith("trouble")]
+
+
+def test_a_key_that_was_refused_at_the_start_is_told_with_what_to_do(
+    twin: ConsoleTwin, tmp_path: Path
+) -> None:
+    opened = open_service_api(wanted(twin, tmp_path, "app-wrong").dify)
+    assert isinstance(opened, TellsTroubles)
+    (words,) = opened.troubles()
+    assert words.startswith("An app of Dify is not read: dify.apps, key ")
+    assert "correct its key" in words
+    opened.close()
+
+
+def look_again(source: ServiceApiSource) -> None:
+    """As after a quarter of a minute."""
+    for keyed in source.apps:
+        keyed.next_look = 0.0
