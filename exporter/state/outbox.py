@@ -7,14 +7,15 @@ confirmation rule) → gone; or dead (refused; kept with its reason until replay
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from exporter.destinations.base import Unit
 from exporter.model import Micros
 
 _UNIT = "seq, trace_id, revision, spans, span_count, started_at, ended_at, state = 'in_doubt'"
-
+_WITH_SPANS = "outbox CROSS JOIN outbox_spans USING (seq)"
+"""The queue is walked by its index, and of what is taken the spans are read."""
 
 MOST_SENDS = 8
 
@@ -45,23 +46,27 @@ class Backlog:
     oldest_at: Micros | None
 
 
-def put(connection: sqlite3.Connection, parcels: Iterable[Parcel], now: Micros) -> None:
+def put(connection: sqlite3.Connection, parcels: Sequence[Parcel], now: Micros) -> None:
     """Queue parcels. A newer revision replaces what still waits, and what was acknowledged before."""
-    rows = [
-        (p.destination, p.trace_id, p.revision, p.spans, p.span_count, p.started_at, p.ended_at, now, now)
-        for p in parcels
-    ]
     connection.executemany(
-        "DELETE FROM outbox WHERE destination = ? AND trace_id = ? AND part > 0", [(r[0], r[1]) for r in rows]
+        "DELETE FROM outbox WHERE destination = ? AND trace_id = ? AND part > 0",
+        [(p.destination, p.trace_id) for p in parcels],
     )
     connection.executemany(
-        "INSERT INTO outbox (destination, trace_id, part, revision, state, spans, span_count, started_at, ended_at,"
+        "INSERT INTO outbox (destination, trace_id, part, revision, state, size_bytes, span_count, started_at, ended_at,"
         " next_at, queued_at) VALUES (?, ?, 0, ?, 'ready', ?, ?, ?, ?, ?, ?)"
         " ON CONFLICT (destination, trace_id, part) DO UPDATE SET revision = excluded.revision, state = 'ready',"
-        " spans = excluded.spans, span_count = excluded.span_count, started_at = excluded.started_at,"
+        " size_bytes = excluded.size_bytes, span_count = excluded.span_count, started_at = excluded.started_at,"
         " ended_at = excluded.ended_at, attempts = 0, next_at = excluded.next_at, queued_at = excluded.queued_at,"
         " acked_at = NULL, reason = NULL",
-        rows,
+        [
+            (p.destination, p.trace_id, p.revision, len(p.spans), p.span_count, p.started_at, p.ended_at, now, now)
+            for p in parcels
+        ],
+    )  # fmt: skip
+    connection.executemany(
+        "INSERT OR REPLACE INTO outbox_spans SELECT seq, ? FROM outbox WHERE destination = ? AND trace_id = ? AND part = 0",
+        [(p.spans, p.destination, p.trace_id) for p in parcels],
     )
 
 
@@ -82,7 +87,7 @@ def take(
     spans = size = 0
     for state in ("in_doubt", "ready"):
         rows = connection.execute(
-            f"SELECT {_UNIT} FROM outbox WHERE destination = ? AND state = '{state}' AND next_at <= ?"
+            f"SELECT {_UNIT} FROM {_WITH_SPANS} WHERE destination = ? AND state = '{state}' AND next_at <= ?"
             " ORDER BY next_at, seq",
             (destination, now),
         )
@@ -152,21 +157,24 @@ def split(connection: sqlite3.Connection, unit: Unit, pieces: Sequence[tuple[byt
     for number, (spans, count) in enumerate(pieces, start=1):
         after -= count
         row = connection.execute(
-            "INSERT INTO outbox (destination, trace_id, part, revision, state, spans, span_count, started_at,"
+            "INSERT INTO outbox (destination, trace_id, part, revision, state, size_bytes, span_count, started_at,"
             " ended_at, next_at, queued_at) VALUES (?, ?, ?, ?, 'ready', ?, ?, ?, ?, ?, ?) RETURNING seq",
             (
-                destination, unit.trace_id, top + number, unit.revision, spans, count,
+                destination, unit.trace_id, top + number, unit.revision, len(spans), count,
                 unit.started_at, unit.ended_at, next_at - after, queued_at,
             ),
         ).fetchone()  # fmt: skip
         seqs.append(int(row[0]))
+    connection.executemany(
+        "INSERT INTO outbox_spans VALUES (?, ?)", zip(seqs, (spans for spans, _ in pieces), strict=True)
+    )
     return seqs
 
 
 def waiting_parts(connection: sqlite3.Connection, destination: str, trace_id: str) -> list[Unit]:
     """What of a trace still waits for a destination."""
     rows = connection.execute(
-        f"SELECT {_UNIT} FROM outbox WHERE destination = ? AND trace_id = ? AND state IN ('ready', 'in_doubt')"
+        f"SELECT {_UNIT} FROM {_WITH_SPANS} WHERE destination = ? AND trace_id = ? AND state IN ('ready', 'in_doubt')"
         " ORDER BY next_at, seq",
         (destination, trace_id),
     )
@@ -178,7 +186,7 @@ def acked(
 ) -> list[tuple[Unit, Micros]]:
     """Acknowledged units whose next look is due, with the time they were acknowledged."""
     rows = connection.execute(
-        f"SELECT {_UNIT}, acked_at FROM outbox WHERE destination = ? AND state = 'acked' AND next_at <= ?"
+        f"SELECT {_UNIT}, acked_at FROM {_WITH_SPANS} WHERE destination = ? AND state = 'acked' AND next_at <= ?"
         " ORDER BY next_at, seq LIMIT ?",
         (destination, now, limit),
     )
@@ -233,7 +241,7 @@ def backlogs(connection: sqlite3.Connection) -> dict[str, Backlog]:
     """What waits, per destination."""
     rows = connection.execute(
         "SELECT destination, sum(state = 'ready'), sum(state = 'in_doubt'), sum(state = 'acked'), sum(state = 'dead'),"
-        " sum(CASE WHEN state IN ('ready', 'in_doubt') THEN span_count ELSE 0 END), sum(length(spans)),"
+        " sum(CASE WHEN state IN ('ready', 'in_doubt') THEN span_count ELSE 0 END), sum(size_bytes),"
         " min(CASE WHEN state IN ('ready', 'in_doubt') THEN queued_at END) FROM outbox GROUP BY destination"
     )
     return {name: Backlog(*numbers) for name, *numbers in rows}
@@ -241,7 +249,7 @@ def backlogs(connection: sqlite3.Connection) -> dict[str, Backlog]:
 
 def size_bytes(connection: sqlite3.Connection) -> int:
     """Bytes of text that wait to be sent (acknowledged ones included, since they may have to be sent again)."""
-    return int(connection.execute("SELECT coalesce(sum(length(spans)), 0) FROM outbox").fetchone()[0])
+    return int(connection.execute("SELECT coalesce(sum(size_bytes), 0) FROM outbox").fetchone()[0])
 
 
 def next_at(connection: sqlite3.Connection, destination: str) -> Micros | None:

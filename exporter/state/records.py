@@ -45,10 +45,10 @@ def meet(connection: sqlite3.Connection, refs: Iterable[RecordRef], now: Micros)
 
 
 def due(connection: sqlite3.Connection, now: Micros, limit: int) -> list[Due]:
-    """Records whose time has come, longest due first."""
+    """Records whose time has come, longest due first; of those due at once the oldest."""
     rows = connection.execute(
         "SELECT kind, id, created_at, checks, state = 'watched' FROM records INDEXED BY records_due"
-        " WHERE state IN ('pending', 'watched') AND due_at <= ? ORDER BY due_at LIMIT ?",
+        " WHERE state IN ('pending', 'watched') AND due_at <= ? ORDER BY due_at, created_at LIMIT ?",
         (now, limit),
     )
     return [
