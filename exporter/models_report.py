@@ -8,6 +8,7 @@ from exporter.compare.calibration import Observed, observed
 from exporter.config import Settings
 from exporter.local import mapping
 from exporter.local.families import family
+from exporter.model import Micros
 from exporter.state import models
 from exporter.state.models import ModelCalls
 from exporter.state.store import Store
@@ -17,11 +18,14 @@ Document = dict[str, Any]
 _TEMPLATES = {template: name for name, template in mapping.TEMPLATES.items()}
 
 
-def documents(store: Store, settings: Settings) -> list[Document]:
-    """One object a model, most used first. `observed` is local ÷ vendor over the ledger's own calls; shown, never applied."""
+def documents(
+    store: Store, settings: Settings, since: Micros | None = None, until: Micros | None = None
+) -> list[Document]:
+    """One object a model called in the stretch, most used first. `observed` is local ÷ vendor over the ledger's own calls; shown,
+    never applied."""
     mapping.use(item.rule() for item in settings.models)
     with store.read() as connection:
-        return [_document(item) for item in models.seen(connection)]
+        return [_document(item) for item in models.seen(connection, since, until)]
 
 
 def _document(item: ModelCalls) -> Document:

@@ -5,6 +5,7 @@ What is not known is a dash, never 0. Documents of before there were prices lack
 
 from __future__ import annotations
 
+from decimal import Decimal
 from typing import Any
 
 Document = dict[str, Any]
@@ -38,6 +39,13 @@ def amount(document: Document, *, signed: bool = False) -> str:
         return "–"
     sign = "+" if signed and not cost.startswith("-") and float(cost) else ""
     return f"{sign}{cost} {document['currency']}"
+
+
+def short(amount: str | Decimal, *, signed: bool = False) -> str:
+    """`12.3457`: four digits behind the point, and of an amount too small for these the first two that are not 0."""
+    exact = Decimal(amount)
+    places = max(4, 1 - exact.adjusted()) if exact else 4
+    return format(exact, f"{'+' if signed else ''}z,.{places}f")
 
 
 def origins(readings: Document) -> list[str]:

@@ -37,7 +37,11 @@ def document(
         "asked": len(runs),
         "read": len(samples),
         "judged": sum(item.vendor is not None for item in samples),
-        "failures": [{"prompt": run.prompt.name, "why": run.failure} for run in runs if run.failure],
+        "failures": [
+            {"prompt": run.prompt.name, "why": run.failure, "record_id": run.record_id}
+            for run in runs
+            if run.failure
+        ],
         "standing": overall["dify_vendor" if heard else "dify_local"]["standing"],
         "ratios": overall,
         "cause": {

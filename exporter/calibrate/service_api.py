@@ -35,7 +35,8 @@ class AppInfo:
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """One question that was asked: the id under which Dify keeps it, and whether Dify told an error instead of an answer."""
+    """One question that was asked: the id under which Dify keeps it, and why its answer did not come whole. What broke off after
+    its id had come was asked all the same, and the vendor bills it."""
 
     record_id: str
     failure: str | None = None
@@ -74,10 +75,15 @@ class ServiceApp:
         else:
             body |= {"query": text, "auto_generate_name": False}
         record_id, failure = None, None
-        for event in self._events(_PATHS[mode], body):
-            record_id = record_id or _record_id(event, mode)
-            if event.get("event") == "error":
-                failure = f"Dify answered {event.get('status')} {event.get('code')}"
+        try:
+            for event in self._events(_PATHS[mode], body):
+                record_id = record_id or _record_id(event, mode)
+                if event.get("event") == "error":
+                    failure = f"Dify answered {event.get('status')} {event.get('code')}"
+        except Unreachable as error:
+            if record_id is None:
+                raise
+            failure = str(error)
         if record_id is None:
             raise SourceRefused(
                 f"{self._place}{_PATHS[mode]}: {failure or 'no message id in the answer'}", _HINT

@@ -10,6 +10,7 @@ import sys
 from exporter.cli import bills, calibrate, doctor, looking, report, settings, testing, working  # noqa: F401 - they register their commands
 from exporter.cli.common import app, err
 from exporter.errors import ExporterError, Misconfigured
+from exporter.terminal import say
 
 
 def main() -> None:
@@ -25,10 +26,11 @@ def main() -> None:
 
 def _complain(error: ExporterError) -> None:
     if isinstance(error, Misconfigured):
-        err.print(f"[red]{len(error.problems)} problem(s) in the settings:[/red]", highlight=False)
+        count = len(error.problems)
+        say(err, f"{count} problem{'s' * (count != 1)} in the settings:", "red")
         for problem in error.problems:
-            err.print(f"  {problem}", highlight=False, markup=False)
+            say(err, problem, indent=2)
     else:
-        err.print(str(error), style="red", highlight=False, markup=False)
+        say(err, str(error), "red")
     if error.hint:
-        err.print(f"Try: {error.hint}", highlight=False, markup=False)
+        say(err, f"Try: {error.hint}")

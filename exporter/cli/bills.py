@@ -10,8 +10,8 @@ import typer
 from pydantic import ValidationError
 
 from exporter import clock, config
-from exporter.cli.common import Json, app, load, out, print_json
-from exporter.errors import Misconfigured
+from exporter.cli.common import Json, Misused, app, as_asked, load, out, print_json
+from exporter.terminal import say
 
 bills = typer.Typer(help="Vendors' bills and usage sums.", no_args_is_help=True)
 app.add_typer(bills, name="bills")
@@ -49,7 +49,8 @@ def import_bill(
         "time_zone": time_zone, "currency": currency, "encoding": encoding, "replaces": replaces,
     }  # fmt: skip
     settings = _settings(given)
-    found = [(path, read_file(path, settings)) for path in files]
+    with as_asked():
+        found = [(path, read_file(path, settings)) for path in files]
     if not dry_run:
         _store(loaded.settings, settings.name, [item for _, item in found])
     told = [_told(path, item) for path, item in found]
@@ -66,7 +67,9 @@ def _columns(given: list[str]) -> dict[str, list[str]]:
     for item in given:
         field, equals, heading = item.partition("=")
         if not equals:
-            raise Misconfigured([f"--column {item}: expected field=heading, such as input='Prompt tokens'"])
+            raise typer.BadParameter(
+                f"{item}: expected field=heading, such as input='Prompt tokens'", param_hint="--column"
+            )
         found[field.strip()].append(heading.strip())
     return dict(found)
 
@@ -75,8 +78,8 @@ def _settings(given: dict[str, Any]) -> config.BillSettings:
     try:
         return config.BillSettings.model_validate(given)
     except ValidationError as error:
-        words = [str(item["msg"]).removeprefix("Value error, ") for item in error.errors()]
-        raise Misconfigured(words, "name a --preset, or the file's columns with --column") from None
+        words = "\n".join(str(item["msg"]).removeprefix("Value error, ") for item in error.errors())
+        raise Misused(f"{words}\nTry: name a --preset, or the file's columns with --column") from None
 
 
 def _store(settings: config.Settings, source: str, found: list[Any]) -> None:
@@ -134,4 +137,4 @@ def _say(source: str, told: dict[str, Any]) -> None:
         *(f"  {bad['place']}: {bad['reason']}" for bad in told["refused"][:20]),
     ]
     for line in lines:
-        out.print(line, highlight=False, markup=False)
+        say(out, line)

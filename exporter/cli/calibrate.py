@@ -9,8 +9,10 @@ from typing import Annotated, Any
 import typer
 
 from exporter import clock
-from exporter.cli.common import Json, app, err, load, open_store, out, print_json
+from exporter.cli.common import Json, Misused, app, as_asked, err, load, open_store, out, print_json
 from exporter.errors import Misconfigured
+from exporter.printed_money import short
+from exporter.terminal import say, whole
 
 _TIMEOUT_SECONDS = 300.0
 """The longest answer that is waited for."""
@@ -52,7 +54,8 @@ def calibrate(
         )
     if not key.isascii() or not key.isprintable():
         raise Misconfigured([f"{key_env}: not a key, it has characters that no key has"])
-    chosen = read_prompts(prompts)
+    with as_asked():
+        chosen = read_prompts(prompts)
     asked = ServiceApp(url, key, _TIMEOUT_SECONDS, variable)
     info = asked.info()
     with open_store(settings) as store, store.read() as connection:
@@ -63,13 +66,14 @@ def calibrate(
     if dry_run:
         raise typer.Exit(0)
     if not yes and (as_json or not typer.confirm("Ask now?", err=True)):
-        raise Misconfigured(["nothing was asked: it costs money and needs a yes"], "add --yes")
+        raise Misused("nothing was asked: it costs money and needs a yes; add --yes")
     done = []
-    for run in runs.ask_all(asked, info.mode, chosen, times, every):
-        done.append(run)
-        err.print(f"asked {len(done)} of {len(chosen) * times}", highlight=False)
+    with as_asked():
+        for run in runs.ask_all(asked, info.mode, chosen, times, every):
+            done.append(run)
+            say(err, f"asked {len(done)} of {len(chosen) * times}")
     samples = runs.wait_for(
-        settings, done, wait, lambda ready, of: err.print(f"{ready} of {of} read and judged", highlight=False)
+        settings, done, wait, lambda ready, of: say(err, f"{ready} of {of} read and judged")
     )
     found = document.document(info, chosen, done, samples, settings.compare.tolerance_percent)
     if as_json:
@@ -103,15 +107,15 @@ def _tell(expected: Any, info: Any, *, as_json: bool) -> None:
     cost = (
         "unknown cost"
         if expected.cost is None
-        else f"about {expected.cost.amount:.4f} {expected.cost.currency}"
+        else f"about {short(expected.cost.amount)} {expected.cost.currency}"
     )
-    out.print(
+    say(
+        out,
         f"{expected.requests} questions to {info.name} ({info.mode}): {tokens} tokens, {cost},"
         " and what the app adds to each prompt.",
-        highlight=False, markup=False,
-    )  # fmt: skip
+    )
     if expected.note:
-        out.print(expected.note, highlight=False, markup=False, style="dim")
+        say(out, expected.note, "dim")
 
 
 def _print(found: dict[str, Any]) -> None:
@@ -127,7 +131,7 @@ def _print(found: dict[str, Any]) -> None:
             _ratio(row["ratios"]["dify_vendor"]), _ratio(row["ratios"]["local_vendor"]),
             row["ratios"]["dify_vendor"]["standing"],
         )  # fmt: skip
-    out.print(table)
+    whole(out, table)
     for name, words in (
         ("dify_vendor", "dify ÷ vendor"),
         ("local_vendor", "local ÷ vendor"),
@@ -135,17 +139,24 @@ def _print(found: dict[str, Any]) -> None:
     ):
         ratio = found["ratios"][name]
         if ratio["runs"]:
-            out.print(
+            say(
+                out,
                 f"{words}: {_ratio(ratio)} over {ratio['runs']} runs, {ratio['standing']} (tolerance {found['tolerance_percent']:g} %)",
-                highlight=False,
             )
     cause = found["cause"]
-    out.print(f"\n{cause['words']} [{cause['code']}]", style="bold", highlight=False, markup=False)
+    out.print()
+    say(out, f"{cause['words']} [{cause['code']}]", "bold")
     for text in (cause["evidence"], cause["advice"]):
         if text:
-            out.print(f"  {text}", highlight=False, markup=False)
+            say(out, text, indent=2)
     for item in found["failures"]:
-        err.print(f"{item['prompt']}: {item['why']}", style="red", highlight=False, markup=False)
+        say(err, f"{item['prompt']}: {item['why']}", "red")
+        if item["record_id"]:
+            say(
+                err,
+                f"Dify keeps it as {item['record_id']}: the vendor may bill it; see `dify-exporter explain {item['record_id']}`",
+                indent=2,
+            )
 
 
 def _mean(pair: dict[str, float] | None) -> str:

@@ -6,6 +6,7 @@ import sys
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import UTC
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -17,6 +18,8 @@ from exporter import __version__, clock, config, prices
 from exporter.errors import Misconfigured
 from exporter.local import mapping
 from exporter.logs import configure
+from exporter.model import Micros
+from exporter.moments import read_moment
 
 app = typer.Typer(
     name="dify-exporter",
@@ -59,14 +62,11 @@ def options(
         out.print(__version__, highlight=False)
         raise typer.Exit
     flags: dict[str, Any] = {"dify.database.url": database_url, "state.path": str(state) if state else None}
-    problems = []
     for item in assign or []:
         path, equals, value = item.partition("=")
         if not equals:
-            problems.append(f"--set {path}: expected name=value")
+            raise typer.BadParameter(f"{path}: expected name=value", param_hint="--set")
         flags[path.strip()] = value
-    if problems:
-        raise Misconfigured(problems)
     context.obj = Given(file, flags)
 
 
@@ -104,10 +104,38 @@ def print_json(document: Any) -> None:
     sys.stdout.write(orjson.dumps(document, option=orjson.OPT_INDENT_2).decode() + "\n")
 
 
-def moment(text: str | None, name: str) -> int | None:
-    if text is None:
-        return None
+class Misused(typer.BadParameter):
+    """A command that cannot be done as it was asked, whose message names the options by itself."""
+
+    def format_message(self) -> str:
+        """The message alone."""
+        return self.message
+
+
+@contextmanager
+def as_asked() -> Iterator[None]:
+    """What cannot be done as it was asked is told as wrong usage of the command, not as wrong settings."""
     try:
-        return clock.micros(config.parse_time(text))
-    except ValueError:
-        raise Misconfigured([f"{name}: expected a time such as 2026-11-23 or 2026-11-23T19:00:00Z"]) from None
+        yield
+    except Misconfigured as error:
+        hint = f"\nTry: {error.hint}" if error.hint else ""
+        raise Misused(f"{error}{hint}") from None
+
+
+def stretch(since: str | None, until: str | None) -> tuple[Micros | None, Micros | None]:
+    """The moments of --since and --until; without an offset they are UTC."""
+    with as_asked():
+        begins = None if since is None else read_moment(since, "--since", UTC)
+        ends = None if until is None else read_moment(until, "--until", UTC)
+        if begins is not None and ends is not None and begins >= ends:
+            raise Misconfigured([f"--since {since} is not before --until {until}"])
+    return begins, ends
+
+
+def stretch_until_now(since: str, until: str | None) -> tuple[Micros, Micros]:
+    """The same where everything from --since on is meant if no end is given."""
+    begins, ends = stretch(since, until)
+    now = clock.now()
+    if begins is None or (ends is None and begins >= now):
+        raise Misused(f"--since {since} lies in the future")
+    return begins, now if ends is None else ends

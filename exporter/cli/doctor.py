@@ -6,9 +6,13 @@ from typing import Annotated
 
 import orjson
 import typer
+from rich.text import Text
 
 from exporter import clock
-from exporter.cli.common import Json, app, load, open_store, out, print_lines
+from exporter.cli.common import Json, app, as_asked, load, open_store, out, print_lines
+from exporter.terminal import say
+
+_STATE_WIDTH = 11
 
 
 @app.command()
@@ -29,7 +33,8 @@ def doctor(
     from exporter.report.window import read_window
 
     settings = load(context).settings
-    window = read_window(since, until, settings.report.time_zone, clock.now())
+    with as_asked():
+        window = read_window(since, until, settings.report.time_zone, clock.now())
     with open_store(settings) as store:
         answers = walk(gather(store, settings, window, clock.now()))
     if as_json:
@@ -41,9 +46,11 @@ def doctor(
         )
     else:
         colours = {State.FINE: "green", State.PROBLEM: "red", State.UNKNOWN: "yellow"}
+        said = ""
         for item in answers:
-            out.print(f"[{colours[item.state]}]{item.state:<10}[/] ", end="", highlight=False)
-            out.print(f"{item.topic}: {item.seen}", highlight=False, markup=False)
-            if item.next_step and item.state is not State.FINE:
-                out.print(f"           {item.next_step}", style="dim", highlight=False, markup=False)
+            state = (f"{item.state:<{_STATE_WIDTH}}", colours[item.state])
+            say(out, Text.assemble(state, f"{item.topic}: {item.seen}"), hang=_STATE_WIDTH)
+            if item.next_step not in ("", said) and item.state is not State.FINE:
+                say(out, item.next_step, "dim", indent=_STATE_WIDTH)
+            said = item.next_step
     raise typer.Exit(int(any(item.state is State.PROBLEM for item in answers)))

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+from itertools import chain
 from typing import Annotated
 
 import orjson
 import typer
 
-from exporter import clock, printing
-from exporter.cli.common import Json, app, err, load, moment, open_store, out, print_json, print_lines
-from exporter.errors import Misconfigured
+from exporter import clock, printed_calls, printing
+from exporter.cli.common import Json, app, err, load, open_store, out, print_json, print_lines, stretch
+from exporter.cli.known import refuse_unknown
 from exporter.model import Verdict
+from exporter.terminal import say, whole
 
 
 @app.command()
@@ -32,8 +34,8 @@ def status(context: typer.Context, as_json: Json = False) -> None:
 @app.command()
 def calls(
     context: typer.Context,
-    since: Annotated[str | None, typer.Option(help="Calls that began at or after this time.")] = None,
-    until: Annotated[str | None, typer.Option(help="Calls that began before this time.")] = None,
+    since: Annotated[str | None, typer.Option(help="Calls that began at or after this time (UTC).")] = None,
+    until: Annotated[str | None, typer.Option(help="Calls that began before this time (UTC).")] = None,
     application: Annotated[str | None, typer.Option("--app", help="App id or name.")] = None,
     model: Annotated[str | None, typer.Option(help="Model name.")] = None,
     verdict: Annotated[
@@ -48,37 +50,43 @@ def calls(
     from exporter.state import ledger
 
     if verdict is not None and verdict not in list(Verdict):
-        raise Misconfigured([f"--verdict: {verdict!r} is none of {', '.join(list(Verdict))}"])
-    wanted = ledger.CallFilter(
-        moment(since, "--since"), moment(until, "--until"), application, model, verdict, trace, limit
-    )
+        raise typer.BadParameter(f"{verdict!r} is none of {', '.join(list(Verdict))}", param_hint="--verdict")
+    wanted = ledger.CallFilter(*stretch(since, until), application, model, verdict, trace, limit)
     settings = load(context).settings
     with open_store(settings) as store, store.read() as connection:
+        documents = listing(connection, wanted, settings.compare)
         try:
-            documents = listing(connection, wanted, settings.compare)
-            if as_json:
-                print_lines(documents)
-            else:
-                printing.whole(out, printing.calls_table([orjson.loads(text) for text in documents]))
+            first = next(documents, None)
         except ValueError:
-            raise Misconfigured([f"--trace: {trace!r} is not an id"]) from None
+            raise typer.BadParameter(f"{trace!r} is not an id", param_hint="--trace") from None
+        if first is None:
+            refuse_unknown(connection, application, model)
+            if not as_json:
+                say(out, "no such call is in the ledger")
+            return
+        found = chain([first], documents)
+        if as_json:
+            print_lines(found)
+        else:
+            whole(out, printed_calls.calls_table([orjson.loads(text) for text in found]))
 
 
 @app.command()
 def evidence(
     context: typer.Context,
-    since: Annotated[str | None, typer.Option(help="Requests that began at or after this time.")] = None,
-    until: Annotated[str | None, typer.Option(help="Requests that began before this time.")] = None,
+    since: Annotated[
+        str | None, typer.Option(help="Requests that began at or after this time (UTC).")
+    ] = None,
+    until: Annotated[str | None, typer.Option(help="Requests that began before this time (UTC).")] = None,
     as_json: Json = False,
 ) -> None:
     """What became of every vendor request: matched to a call, hidden, unrecorded by Dify, or foreign; per key and model."""
     from exporter import evidence_report
 
+    begins, ends = stretch(since, until)
     settings = load(context).settings
     with open_store(settings) as store:
-        document = evidence_report.document(
-            store, settings, clock.now(), moment(since, "--since"), moment(until, "--until")
-        )
+        document = evidence_report.document(store, settings, clock.now(), begins, ends)
     if as_json:
         print_json(document)
     else:
@@ -116,11 +124,11 @@ def explain(
         try:
             document = ledger.trace(connection, trace)
         except ValueError:
-            raise Misconfigured(
-                [f"{trace!r} is not an id"], "use a trace, message or workflow run id"
+            raise typer.BadParameter(
+                f"{trace!r} is not an id; use a trace, message or workflow run id", param_hint="TRACE"
             ) from None
         if document is None:
-            err.print(f"no trace {trace} in {settings.state.path}", style="red", highlight=False)
+            say(err, f"no trace {trace} in {settings.state.path}", "red")
             raise typer.Exit(1)
         if as_json:
             print_json(document)
@@ -129,4 +137,4 @@ def explain(
         links.learn(destinations)
         found = links.links(connection, settings, destinations, document)
     page = dify_link(document, pages_address(settings.dify))
-    printing.explain(out, document, [*([("Dify", page)] if page else []), *found])
+    printed_calls.explain(out, document, [*([("Dify", page)] if page else []), *found])

@@ -6,10 +6,14 @@ from typing import Annotated, Any
 
 import orjson
 import typer
+from rich.text import Text
 
 from exporter import clock, printing
-from exporter.cli.common import Json, app, load, moment, open_store, out, print_lines
+from exporter.cli.common import Json, app, load, open_store, out, print_lines, stretch_until_now
 from exporter.errors import Misconfigured
+from exporter.terminal import say
+
+_HINT_INDENT = 7
 
 
 @app.command()
@@ -22,16 +26,10 @@ def check(context: typer.Context, as_json: Json = False) -> None:
         print_lines([orjson.dumps(_checked(item)).decode() for item in results])
     else:
         for item in results:
-            out.print(
-                f"[{'green' if item.ok else 'red'}]{'ok  ' if item.ok else 'FAIL'}[/] {item.name}",
-                end="  ",
-                highlight=False,
-            )
-            out.print(item.seen, highlight=False, markup=False)
+            state = ("ok  ", "green") if item.ok else ("FAIL", "red")
+            say(out, Text.assemble(state, f" {item.name}  {item.seen}"), hang=_HINT_INDENT)
             if item.hint:
-                out.print(
-                    f"       {item.hint}", highlight=False, markup=False, style="dim" if item.ok else "yellow"
-                )
+                say(out, item.hint, "dim" if item.ok else "yellow", indent=_HINT_INDENT)
     failed = [item for item in results if not item.ok]
     if failed:
         raise typer.Exit(3 if any(item.unreachable for item in failed) else 1)
@@ -44,9 +42,9 @@ def _checked(item: Any) -> dict[str, Any]:
 @app.command()
 def audit(
     context: typer.Context,
-    since: Annotated[str, typer.Option(help="Traces that began at or after this time.")],
+    since: Annotated[str, typer.Option(help="Traces that began at or after this time (UTC).")],
     until: Annotated[
-        str | None, typer.Option(help="Traces that began before this time; default: now.")
+        str | None, typer.Option(help="Traces that began before this time (UTC); default: now.")
     ] = None,
     destination: Annotated[str | None, typer.Option(help="Only this destination.")] = None,
     sample: Annotated[
@@ -62,14 +60,16 @@ def audit(
     from exporter import audit as auditing
     from exporter.destinations import registry
 
+    question = auditing.Question(*stretch_until_now(since, until), clock.now(), sample, repair)
     settings = load(context).settings
-    question = auditing.Question(
-        moment(since, "--since") or 0, moment(until, "--until") or clock.now(), clock.now(), sample, repair
-    )
     named = [item.name for item in settings.destinations]
-    wanted = named if destination is None else [name for name in named if name == destination]
-    if not wanted:
-        raise Misconfigured([f"no destination to audit; configured: {', '.join(named) or 'none'}"])
+    if not named:
+        raise Misconfigured(["destinations: none is configured, so there is nothing to audit"])
+    if destination not in (None, *named):
+        raise typer.BadParameter(
+            f"no destination {destination!r}; there is {', '.join(named)}", param_hint="--destination"
+        )
+    wanted = named if destination is None else [destination]
     chosen = [item for item in registry.build(settings) if item.name in wanted]
     days = []
     with open_store(settings) as store:

@@ -8,8 +8,9 @@ from typing import Annotated
 import typer
 
 from exporter import clock, config
-from exporter.cli.common import Json, app, err, load, moment, open_store, out, print_json
+from exporter.cli.common import Json, app, as_asked, err, load, open_store, out, print_json, stretch_until_now
 from exporter.logs import configure
+from exporter.terminal import say
 
 _SHUTDOWN_SECONDS = 4.0
 
@@ -49,19 +50,19 @@ def _run_once(settings: config.Settings, as_json: bool) -> int:
     if as_json:
         print_json({name: getattr(report, name) for name in report.__slots__})
     else:
-        out.print(
+        say(
+            out,
             f"{report.exported} traces exported, {report.unfinished} still unfinished in Dify,"
             f" {report.filtered} filtered, {report.set_aside} set aside",
-            highlight=False,
         )
         for name, count in report.delivered.items():
             waiting = report.waiting.get(name, 0)
             tail = f", {waiting} waiting" if waiting else ""
             tail += f", {report.dead[name]} refused" if name in report.dead else ""
             tail += f", {report.unconfirmed[name]} not confirmed yet" if name in report.unconfirmed else ""
-            out.print(f"{name}: {count} traces delivered{tail}", highlight=False)
+            say(out, f"{name}: {count} traces delivered{tail}")
         for problem in report.problems:
-            err.print(problem, style="red", highlight=False, markup=False)
+            say(err, problem, "red")
     return 3 if report.problems else 1 if report.dead or report.set_aside else 0
 
 
@@ -74,7 +75,9 @@ def _run_daemon(settings: config.Settings) -> int:
 @app.command()
 def backfill(
     context: typer.Context,
-    since: Annotated[str, typer.Option(help="First moment, e.g. 2026-11-01 or 2026-11-01T00:00:00Z.")],
+    since: Annotated[
+        str, typer.Option(help="First moment, e.g. 2026-11-01 (UTC) or 2026-11-01T00:00:00+08:00.")
+    ],
     until: Annotated[str | None, typer.Option(help="First moment that is not wanted; default: now.")] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only count.")] = False,
     as_json: Json = False,
@@ -82,9 +85,8 @@ def backfill(
     """Export history with its original times; resumable after a kill."""
     from exporter.history import run_backfill
 
+    start, end = stretch_until_now(since, until)
     settings = load(context).settings
-    start = moment(since, "--since") or 0
-    end = moment(until, "--until") or clock.now()
     raise typer.Exit(run_backfill(settings, start, end, dry_run=dry_run, as_json=as_json, out=out, err=err))
 
 
@@ -122,10 +124,11 @@ def record(
 
     log = config.LogSettings()  # type: ignore[call-arg]
     configure(log)
-    options = read_options(
-        listen=listen, upstream=upstream or [], push=push, out=record_file, spool=spool, name=name,
-        force_stream_usage=force_stream_usage, upstream_ca=upstream_ca, timeout_seconds=timeout, log=log,
-    )  # fmt: skip
+    with as_asked():
+        options = read_options(
+            listen=listen, upstream=upstream or [], push=push, out=record_file, spool=spool, name=name,
+            force_stream_usage=force_stream_usage, upstream_ca=upstream_ca, timeout_seconds=timeout, log=log,
+        )  # fmt: skip
     raise typer.Exit(serve_recorder(options))
 
 
@@ -137,10 +140,15 @@ def replay(
     """Dead letters back to the outbox, and records that were set aside back to reading."""
     from exporter.state import outbox, records
 
-    with open_store(load(context).settings) as store, store.transaction("replay") as connection:
+    settings = load(context).settings
+    with open_store(settings) as store, store.transaction("replay") as connection:
+        known = {item.name for item in settings.destinations} | set(outbox.backlogs(connection))
+        if destination is not None and destination not in known:
+            raise typer.BadParameter(
+                f"no destination {destination!r}; there is {', '.join(sorted(known)) or 'none'}",
+                param_hint="--destination",
+            )
         letters = outbox.revive(connection, clock.now(), destination)
         aside = [] if destination else [ref for ref, _ in records.set_aside(connection)]
         records.look_again(connection, aside, clock.now())
-    out.print(
-        f"{letters} dead letters and {len(aside)} set-aside records will be tried again", highlight=False
-    )
+    say(out, f"{letters} dead letters and {len(aside)} set-aside records will be tried again")

@@ -24,6 +24,7 @@ from exporter.demo.summary import by_app_and_model, by_cause, by_purpose
 from exporter.errors import Misconfigured
 from exporter.logs import configure
 from exporter.model import Micros
+from exporter.terminal import at_least
 
 LIVE_SECONDS = 75.0
 """How long the live replay takes; the recording itself is half an hour long."""
@@ -35,6 +36,9 @@ _BEHIND: Micros = 60_000_000
 """`--once` lets everything have ended a minute ago, so that nothing counts as just finished or still running."""
 
 _ALL = 100_000
+
+_TABLE_COLUMNS = 80
+"""In fewer the summary would lose digits."""
 
 
 def run_demo(
@@ -79,7 +83,7 @@ def _at_once(settings: Settings, url: str, out: Console) -> int:
             traces = ledger.newest(connection, _ALL)
             requests = standings.groups(connection)
     for table in (by_app_and_model(traces), by_cause(traces), by_purpose(requests)):
-        out.print(table)
+        at_least(out, table, _TABLE_COLUMNS)
         out.print()
     out.print("– no call has this reading, * some calls have none", style="dim", highlight=False)
     for name, count in report.delivered.items():

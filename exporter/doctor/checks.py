@@ -10,8 +10,14 @@ from enum import StrEnum
 from exporter.compare.catalog import FINDINGS, Level
 from exporter.doctor.facts import Facts
 from exporter.doctor.unpriced import unpriced_words
+from exporter.prices.sellers import vendor_named
 
 _NO_EVIDENCE = "Without the vendor's own numbers this cannot be told; add a vendor source (docs/evidence.md)."
+_UNMATCHED = (
+    "A vendor source is set, but none of its requests is one of these calls; see `dify-exporter evidence`."
+)
+_ANOTHER_WINDOW = "Choose another window (--since, --until), or run `dify-exporter backfill`."
+_NOT_HELD = "no call could be held against the vendor's number"
 _LITTLE_PERCENT = 1.0
 """A cause below this share of the vendor's tokens is told and not called a problem."""
 
@@ -34,6 +40,18 @@ class Answer:
     next_step: str = ""
 
 
+def _nothing(topic: str, seen: str = "no calls in this window, so nothing to judge") -> Answer:
+    """Where there is nothing to look at, nothing is fine."""
+    return Answer(topic, State.UNKNOWN, seen, _ANOTHER_WINDOW)
+
+
+def _unheard(facts: Facts, topic: str, seen: str) -> Answer:
+    """What only the vendor's numbers can tell, without any."""
+    if not facts.total["calls"]:
+        return _nothing(topic)
+    return Answer(topic, State.UNKNOWN, seen, _UNMATCHED if facts.settings.vendor else _NO_EVIDENCE)
+
+
 def walk(facts: Facts) -> list[Answer]:
     """Every check, in the order in which a person would look."""
     return [check(facts) for check in _CHECKS]
@@ -47,6 +65,9 @@ def _exporter(facts: Facts) -> Answer:
             f"{len(facts.problems)} problem(s): {facts.problems[0]}",
             "See `dify-exporter status`.",
         )
+    completeness = facts.report["completeness"]
+    if completeness["last_read"] is None and completeness["ledger_first"] is None:
+        return Answer("exporter", State.UNKNOWN, "Dify was not read yet", "Start `dify-exporter run`.")
     return Answer("exporter", State.FINE, "reading and delivering")
 
 
@@ -61,9 +82,7 @@ def _completeness(facts: Facts) -> Answer:
             "records", State.PROBLEM, seen, "See `dify-exporter status`, then `dify-exporter replay`."
         )
     if not facts.total["calls"]:
-        return Answer(
-            "records", State.UNKNOWN, seen, "Choose another window, or run `dify-exporter backfill`."
-        )
+        return _nothing("records", seen)
     return Answer("records", State.FINE, seen)
 
 
@@ -71,7 +90,7 @@ def _evidence(facts: Facts) -> Answer:
     calls, verified = facts.total["calls"], facts.total["verified_calls"]
     seen = f"{verified:,} of {calls:,} calls have the vendor's own number"
     if not verified:
-        return Answer("vendor evidence", State.UNKNOWN, seen, _NO_EVIDENCE)
+        return _unheard(facts, "vendor evidence", seen)
     if verified < 0.9 * calls:
         return Answer(
             "vendor evidence", State.PROBLEM, seen,
@@ -107,8 +126,10 @@ def _window(facts: Facts) -> Answer:
     if cut:
         return Answer(
             "same window", State.PROBLEM, f"{cut:,} billed tokens stand in stretches that the window cuts",
-            f"Report in the vendor's days (--zone); now it is {report['window']['time_zone']}.",
+            f"Report in the vendor's days (report.time_zone, or report --zone); now it is {report['window']['time_zone']}.",
         )  # fmt: skip
+    if not facts.total["calls"] and not report["bills"]:
+        return _nothing("same window")
     return Answer(
         "same window",
         State.FINE,
@@ -118,8 +139,8 @@ def _window(facts: Facts) -> Answer:
 
 def _shared_key(facts: Facts) -> Answer:
     others = [item for item in facts.report["foreign"] if item["under_difys_keys"]]
-    if not facts.total["verified_calls"]:
-        return Answer("own key", State.UNKNOWN, "no single vendor requests are known", _NO_EVIDENCE)
+    if not facts.total["verified_calls"] and not others:
+        return _unheard(facts, "own key", "no single vendor requests are known")
     requests, tokens = (sum(item[name] for item in others) for name in ("requests", "input"))
     tokens += sum(item["output"] for item in others)
     seen = f"{requests:,} requests ({tokens:,} tokens) under Dify's keys are nobody's here"
@@ -129,13 +150,14 @@ def _shared_key(facts: Facts) -> Answer:
 
 
 def _models(facts: Facts) -> Answer:
-    rows = facts.report["rows"]
-    models = {row["model"] for row in rows if row["model"]}
-    ways: dict[str, set[tuple[str, str]]] = {}
-    for row in rows:
-        ways.setdefault(row["model"], set()).add((row["provider"], row["key"]))
-    several = sorted(model for model, used in ways.items() if model and len({p for p, _ in used if p}) > 1)
-    seen = f"{len(models)} models" + (
+    ways: dict[str, set[str | None]] = {}
+    for row in facts.report["rows"]:
+        if row["model"]:
+            ways.setdefault(row["model"], set()).add(vendor_named(row["provider"]))
+    if not ways:
+        return _nothing("models and regions")
+    several = sorted(model for model, vendors in ways.items() if len(vendors - {None}) > 1)
+    seen = f"{len(ways)} models" + (
         f"; through more than one provider: {', '.join(several)}" if several else ""
     )
     if several:
@@ -199,6 +221,8 @@ def _estimates(facts: Facts) -> Answer:
         for kind, count in model["dify_kinds"].items():
             kinds[kind] = kinds.get(kind, 0) + count
     total, estimated = sum(kinds.values()), kinds["estimate"]
+    if not total:
+        return _nothing("Dify's tokenizer", "no numbers of Dify's in this window, so nothing to judge")
     seen = f"{estimated:,} of {total:,} numbers of Dify's are estimates of a plugin"
     if estimated:
         return Answer(
@@ -209,6 +233,8 @@ def _estimates(facts: Facts) -> Answer:
 
 
 def _recount(facts: Facts) -> Answer:
+    if not facts.models:
+        return _nothing("our own count")
     loose = sorted(
         model["model"]
         for model in facts.models
@@ -235,6 +261,16 @@ def _prices(facts: Facts) -> Answer:
         return Answer(
             "prices", State.UNKNOWN, "; ".join(unpriced), "Write them down in `prices` (docs/prices.md)."
         )
+    if not facts.total["money"]:
+        seen = "no call has a price of Dify's and one of the vendor's in the same currency"
+        if not facts.total["verified_calls"]:
+            return _unheard(facts, "prices", seen)
+        return Answer(
+            "prices",
+            State.UNKNOWN,
+            seen,
+            "Give the models prices in Dify, or write them down in `prices` (docs/prices.md).",
+        )
     return Answer("prices", State.FINE, "Dify's prices are the book's")
 
 
@@ -248,6 +284,8 @@ def _currencies(facts: Facts) -> Answer:
             f"{mixed:,} traces add up different currencies, {found:,} calls are billed in another",
             FINDINGS["mixed_currencies"].advice,
         )
+    if not any(facts.total[name]["cost"] for name in ("dify", "vendor")):
+        return _nothing("currency", "no call of this window has a price, so nothing to judge")
     return Answer("currency", State.FINE, "one currency a trace")
 
 
@@ -267,6 +305,8 @@ def _version(facts: Facts) -> Answer:
             f"{version}: {seen}",
             "Use the sum of the model calls, not Dify's totals.",
         )
+    if not facts.has_traces:
+        return _nothing("Dify's own sums", f"{version}; no traces in this window, so nothing to judge")
     return Answer("Dify's own sums", State.FINE, version)
 
 
@@ -280,9 +320,7 @@ def _gateway(facts: Facts) -> Answer:
 def _rest(facts: Facts) -> Answer:
     rest = facts.total["unexplained"]
     if rest is None:
-        return Answer(
-            "unexplained", State.UNKNOWN, "no call could be held against the vendor's number", _NO_EVIDENCE
-        )
+        return _unheard(facts, "unexplained", _NOT_HELD)
     seen = f"{rest['size']:,} tokens in {rest['calls']:,} calls ({_percent(rest['percent'])})"
     if facts.total["verdict"] == "above":
         return Answer(
@@ -315,7 +353,7 @@ def _percent(share: float | None) -> str:
 def _cause(facts: Facts, topic: str, codes: tuple[str, ...], what: str, *, by_calls: bool = False) -> Answer:
     """A cause by its findings: how much it is, and whether that is much."""
     if not facts.total["verified_calls"]:
-        return Answer(topic, State.UNKNOWN, "no call could be held against the vendor's number", _NO_EVIDENCE)
+        return _unheard(facts, topic, _NOT_HELD)
     found = facts.finding(*codes)
     tokens = abs(found["input"]) + abs(found["output"])
     share = _share(facts, tokens)

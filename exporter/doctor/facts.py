@@ -25,12 +25,14 @@ _TRACES_LOOKED_AT = 50_000
 
 @dataclass(frozen=True, slots=True)
 class Facts:
-    """Everything the checks may ask for; `trace_findings` counts the traces of each code among the newest of the window."""
+    """Everything the checks may ask for, of the window alone; `trace_findings` counts the traces of each code among the newest,
+    `has_traces` says whether there are any to look at."""
 
     settings: Settings
     report: Document
     models: Sequence[Document]
     trace_findings: Counter[str]
+    has_traces: bool
     source: Sequence[tuple[str, str]]
     problems: Sequence[str]
 
@@ -51,10 +53,11 @@ def gather(store: Store, settings: Settings, window: Window, now: Micros) -> Fac
     question = reports.Question(window, ("model", "provider", "key"), settings.compare.tolerance_percent, now)
     with store.read() as connection:
         report = reports.build(connection, settings, question)
-        of_traces = _trace_findings(connection, window)
+        of_traces, has_traces = _trace_findings(connection, window), _has_traces(connection, window)
         source = tuple(health.facts(connection, "source.").items())
     return Facts(
-        settings, report, models_report.documents(store, settings), of_traces, source,
+        settings, report, models_report.documents(store, settings, window.since, window.until),
+        of_traces, has_traces, source,
         status.document(store, settings, now)["problems"],
     )  # fmt: skip
 
@@ -66,3 +69,11 @@ def _trace_findings(connection: sqlite3.Connection, window: Window) -> Counter[s
         (window.since, window.until, _TRACES_LOOKED_AT),
     )
     return Counter(code for (text,) in rows for code in {item["code"] for item in orjson.loads(text)})
+
+
+def _has_traces(connection: sqlite3.Connection, window: Window) -> bool:
+    found = connection.execute(
+        "SELECT EXISTS (SELECT 1 FROM traces WHERE started_at >= ? AND started_at < ?)",
+        (window.since, window.until),
+    ).fetchone()
+    return bool(found[0])

@@ -70,10 +70,22 @@ _TUNED = re.compile(r"^ft:|[.:-]ft[-:]")
 MAKER = " (its maker's list price: who answers is not known)"
 
 
+def vendor_named(provider: str | None) -> str | None:
+    """The vendor that a provider's name names, one whatever the spelling; None where it says nothing of who answers."""
+    name = _short(provider)
+    if name in _ANYWHERE:
+        return None
+    return "google" if name.startswith("vertex_ai") else _LISTED.get(name, name)
+
+
+def _short(provider: str | None) -> str:
+    return (provider or "").strip().lower().rpartition("/")[2]
+
+
 def seller(provider: str | None, model: str) -> tuple[str, str, str] | Unknown:
     """The list's provider, the name to look the model up by, and what to add to the origin of its price; or why there is
     no list price."""
-    name = (provider or "").strip().lower().rpartition("/")[2]
+    name = _short(provider)
     if (name, model.lower()) in _OUTDATED:
         return Unknown("the public list has only an outdated price of it")
     if name in _LISTED:

@@ -4,6 +4,7 @@ begins; a vendor may book it when it ends."""
 from __future__ import annotations
 
 import sqlite3
+from collections.abc import Callable
 from typing import Any
 
 import orjson
@@ -17,18 +18,24 @@ _LONGEST: Micros = 6 * 3600 * 1_000_000
 """No model call that Dify waits for takes longer."""
 
 
-def across(connection: sqlite3.Connection, window: Window) -> Document:
-    """Calls and tokens (Dify's number, else the vendor's) that run over each border."""
-    return {"since": _over(connection, window.since), "until": _over(connection, window.until)}
+def across(connection: sqlite3.Connection, window: Window, is_wanted: Callable[[str, str], bool]) -> Document:
+    """Calls and tokens (Dify's number, else the vendor's) that run over each border, of the wanted (app id, model)."""
+    return {
+        "since": _over(connection, window.since, is_wanted),
+        "until": _over(connection, window.until, is_wanted),
+    }
 
 
-def _over(connection: sqlite3.Connection, border: Micros) -> Document:
+def _over(connection: sqlite3.Connection, border: Micros, is_wanted: Callable[[str, str], bool]) -> Document:
     rows = connection.execute(
-        "SELECT document FROM calls WHERE started_at >= ? AND started_at < ? AND ended_at > ?",
+        "SELECT app_id, coalesce(model, ''), document FROM calls"
+        " WHERE started_at >= ? AND started_at < ? AND ended_at > ?",
         (border - _LONGEST, border, border),
     )
     found = {"calls": 0, "input": 0, "output": 0}
-    for (text,) in rows:
+    for app_id, model, text in rows:
+        if not is_wanted(app_id, model):
+            continue
         readings = orjson.loads(text)["readings"]
         reading = readings["dify"] or readings["vendor"] or readings["local"]
         found["calls"] += 1

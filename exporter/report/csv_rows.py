@@ -1,9 +1,10 @@
-"""A report's rows as CSV: one line a row, numbers plain, money one column per reading and currency."""
+"""A report's rows as CSV: one line a row, numbers plain, money one column per reading, finding and currency."""
 
 from __future__ import annotations
 
 import csv
 import io
+from collections.abc import Sequence
 from typing import Any
 
 from exporter.report.table import is_known
@@ -17,18 +18,41 @@ _PARTS = ("input", "output", "cache_read", "cache_write", "reasoning")
 def csv_text(document: Document) -> str:
     """The rows of a report document with a header; a cell is empty where nothing is known. A text that a spreadsheet would take
     for a formula is written with an apostrophe before it (OWASP: CSV injection)."""
-    currencies = sorted(
-        {currency for row in document["rows"] for name in _READINGS for currency in row[name]["cost"]}
-    )
-    codes = sorted(
-        {finding["code"] for row in document["rows"] for finding in row["findings"] if _amount(finding)}
-    )
+    rows = document["rows"]
+    names = [
+        column for name in document["by"] for column in (("app", "app_id") if name == "app" else (name,))
+    ]
+    currencies = sorted({currency for row in rows for name in _READINGS for currency in row[name]["cost"]})
+    causes = _causes(rows)
     target = io.StringIO()
     writer = csv.writer(target, lineterminator="\n")
-    writer.writerow([*document["by"], *_heads(currencies), *(f"finding_{code}" for code in codes)])
-    for row in document["rows"]:
-        writer.writerow([*(_plain(row[name]) for name in document["by"]), *_cells(row, currencies, codes)])
+    writer.writerow([*names, *_heads(currencies), *(_head(*cause) for cause in causes)])
+    for row in rows:
+        findings = {finding["code"]: finding for finding in row["findings"]}
+        amounts = (_amount(findings.get(code), currency) for code, currency in causes)
+        writer.writerow([*(_plain(row[name]) for name in names), *_cells(row, currencies), *amounts])
     return target.getvalue()
+
+
+def _causes(rows: Sequence[Document]) -> list[tuple[str, str]]:
+    """The columns of findings, each its code and currency; no currency: its tokens. A finding has those that any row fills."""
+    found: set[tuple[str, str]] = set()
+    for finding in (finding for row in rows for finding in row["findings"]):
+        found |= {(finding["code"], currency) for currency in finding["cost"]}
+        if finding["input"] + finding["output"]:
+            found.add((finding["code"], ""))
+    return sorted(found)
+
+
+def _head(code: str, currency: str) -> str:
+    return f"finding_{code}_cost_{currency}" if currency else f"finding_{code}"
+
+
+def _amount(finding: Document | None, currency: str) -> object:
+    """Of a finding that a row does not have, 0; money that nobody can tell, nothing."""
+    if finding is None:
+        return 0
+    return finding["cost"].get(currency) if currency else finding["input"] + finding["output"]
 
 
 def _heads(currencies: list[str]) -> list[str]:
@@ -41,9 +65,8 @@ def _heads(currencies: list[str]) -> list[str]:
     ]  # fmt: skip
 
 
-def _cells(row: Document, currencies: list[str], codes: list[str]) -> list[object]:
+def _cells(row: Document, currencies: list[str]) -> list[object]:
     difference, rest = row["difference"] or {}, row["unexplained"] or {}
-    amounts = {finding["code"]: _amount(finding) for finding in row["findings"]}
     return [
         row["calls"], row["requests"], row["verified_calls"],
         *(row[name][part] if is_known(row, name) else None for name in _READINGS for part in _PARTS),
@@ -51,12 +74,7 @@ def _cells(row: Document, currencies: list[str], codes: list[str]) -> list[objec
         rest.get("input"), rest.get("output"), rest.get("percent"),
         *(row[name]["cost"].get(currency) for name in _READINGS for currency in currencies),
         row["verdict"],
-        *(amounts.get(code, 0) for code in codes),
     ]  # fmt: skip
-
-
-def _amount(finding: Document) -> int:
-    return int(finding["input"] + finding["output"])
 
 
 def _plain(text: str) -> str:

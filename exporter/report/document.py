@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,11 +11,12 @@ from exporter.clock import at, rfc3339
 from exporter.config import Settings
 from exporter.model import Micros
 from exporter.report import bill, gather, table
+from exporter.report.appnames import ids_of
 from exporter.report.borders import across
 from exporter.report.scopes import scopes
 from exporter.report.window import Window
 from exporter.state import buckets as told
-from exporter.state import health, records, sums
+from exporter.state import health, names, records, sums
 
 Document = dict[str, Any]
 
@@ -25,7 +26,8 @@ ABOVE = "above"
 
 @dataclass(frozen=True, slots=True)
 class Question:
-    """What to report on. `by` names dimensions of `table.DIMENSIONS`; `app` and `model` restrict (names or ids)."""
+    """What to report on. `by` names dimensions of `table.DIMENSIONS`; `app` (id or name) and `model` restrict. What knows no
+    app or belongs to all of them, bills and the traffic of others, is left out of a restricted report."""
 
     window: Window
     by: tuple[str, ...]
@@ -41,15 +43,12 @@ def build(connection: sqlite3.Connection, settings: Settings, question: Question
     window, tolerance = question.window, question.tolerance_percent
     everything = list(gather.lines(connection, window, settings.compare))
     other = list(gather.foreign(connection, window))
-    buckets = list(told.between(connection, window.since, window.until))
-    wanted = [line for line in everything if _is_wanted(line, question)]
     is_whole = question.app is None and question.model is None
+    is_wanted = _restriction(connection, everything, question)
+    buckets = list(told.between(connection, window.since, window.until)) if is_whole else []
+    wanted = [line for line in everything if is_wanted(line.group.app_id, line.group.model)]
     measures = table.total(wanted)
-    bills = (
-        bill.bills(buckets, everything, other, window, scopes(settings.report.scopes), tolerance)
-        if is_whole
-        else []
-    )
+    bills = bill.bills(buckets, everything, other, window, scopes(settings.report.scopes), tolerance)
     summary = table.row(measures, tolerance)
     return {
         "instance": settings.dify.name,
@@ -66,15 +65,25 @@ def build(connection: sqlite3.Connection, settings: Settings, question: Question
         "foreign": table.foreign_rows(other) if is_whole else [],
         "bills": bills,
         "bill_stretches": bill.stretches(buckets),
-        "bill_changes": told.changes(connection, window.since, window.until),
-        "borders": across(connection, window),
+        "bill_changes": told.changes(connection, window.since, window.until) if is_whole else [],
+        "borders": across(connection, window, is_wanted),
         "completeness": _completeness(connection, window),
     }
 
 
-def _is_wanted(line: gather.Line, question: Question) -> bool:
-    group = line.group
-    return question.app in (None, group.app_id, group.app_name) and question.model in (None, group.model)
+def _restriction(
+    connection: sqlite3.Connection, lines: Sequence[gather.Line], question: Question
+) -> Callable[[str, str], bool]:
+    """Whether a call of an (app id, model) is asked for. An app that has had no calls but lone requests is known by those alone."""
+    ids: set[str] | None = None
+    if question.app is not None:
+        ids = {question.app, *ids_of(names.apps(connection).values(), question.app)}
+        ids |= {line.group.app_id for line in lines if line.group.app_name == question.app}
+
+    def is_wanted(app_id: str, model: str) -> bool:
+        return (ids is None or app_id in ids) and question.model in (None, model)
+
+    return is_wanted
 
 
 def _window(window: Window) -> Document:

@@ -11,18 +11,21 @@ from dataclasses import dataclass
 from exporter.calls import lone_document
 from exporter.config import CompareSettings
 from exporter.model import Micros
+from exporter.report.appnames import told_apart
 from exporter.report.window import Window
-from exporter.state import standings, sums
+from exporter.state import names, standings, sums
 from exporter.state.sums import Group, Measures
 
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """What one group of calls adds up to on one day of the window's zone."""
+    """What one group of calls adds up to on one day of the window's zone. `app` is its app's name as rows show it: apps of
+    one name are told apart."""
 
     day: str
     group: Group
     measures: Measures
+    app: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,11 +46,15 @@ class Foreign:
 
 def lines(connection: sqlite3.Connection, window: Window, settings: CompareSettings) -> Iterator[Line]:
     """Everything that is Dify's, day by day."""
+    shown = told_apart(names.apps(connection).values())
     for day, since, until in window.days():
-        for group, measures in sums.between(connection, since, until).items():
-            yield Line(day, group, measures)
-        for group, measures in _unattached(connection, since, until, settings).items():
-            yield Line(day, group, measures)
+        for found in (
+            sums.between(connection, since, until),
+            _unattached(connection, since, until, settings),
+        ):
+            for group, measures in found.items():
+                app = shown.get(group.app_id) or group.app_name or group.app_id
+                yield Line(day, group, measures, app)
 
 
 def _unattached(

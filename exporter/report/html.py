@@ -10,6 +10,7 @@ from typing import Any
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from exporter import __version__
+from exporter.printed_money import short
 from exporter.report.definitions import BY_LANGUAGE as DEFINITIONS
 from exporter.report.pace import monthly
 from exporter.report.table import is_known
@@ -49,7 +50,7 @@ def html_text(document: Document, language: str) -> str:
     steps, axis = _steps(document, language, say)
     return _environment().get_template("report.html").render(
         report=document, say=say, language=LANGUAGES[language], version=__version__, steps=steps, axis=axis,
-        verdict=_verdict(document, say), by="、".join(map(say, document["by"])) if language == "zh" else ", ".join(map(say, document["by"])),
+        verdict=_verdict(document, say), only=_only(document, say), by="、".join(map(say, document["by"])) if language == "zh" else ", ".join(map(say, document["by"])),
         monthly=list(_monthly(document, language)), remarks=list(_remarks(document, say)), definitions=DEFINITIONS[language],
     )  # fmt: skip
 
@@ -100,6 +101,12 @@ def _monthly(document: Document, language: str) -> Iterator[tuple[str, dict[str,
     for item in monthly(document):
         known = LANGUAGES[language].findings.get(item["code"])
         yield known.title if known else item["title"], item["per_month"]
+
+
+def _only(document: Document, say: Callable[..., str]) -> str:
+    """What the report is restricted to; empty for one of everything."""
+    words = [f"{say(name)} {chosen}" for name, chosen in document["only"].items() if chosen is not None]
+    return say("only", what=", ".join(words)) if words else ""
 
 
 def _verdict(document: Document, say: Callable[..., str]) -> str:
@@ -165,4 +172,4 @@ def _signed(value: int | None) -> str:
 
 
 def _costs(costs: dict[str, str]) -> str:
-    return " + ".join(f"{float(amount):z,.4f} {currency}" for currency, amount in costs.items()) or "–"
+    return " + ".join(f"{short(amount)} {currency}" for currency, amount in costs.items()) or "–"

@@ -18,7 +18,7 @@ Document = dict[str, Any]
 DIMENSIONS: dict[str, Callable[[Line], str]] = {
     "day": lambda line: line.day,
     "workspace": lambda line: line.group.workspace_id,
-    "app": lambda line: line.group.app_name or line.group.app_id,
+    "app": lambda line: line.app,
     "provider": lambda line: line.group.provider,
     "model": lambda line: line.group.model,
     "key": lambda line: line.group.key,
@@ -29,15 +29,22 @@ _ALL_PARTS = (*_PARTS, "cache_read", "cache_write", "reasoning")
 
 
 def rows(lines: Iterable[Line], by: Sequence[str], tolerance_percent: float) -> list[Document]:
-    """One document for each combination of the dimensions, largest difference first; by day in order of time."""
+    """One document for each combination of the dimensions, largest difference first; by day in order of time. A row by app has
+    its `app_id`, empty where it is not known."""
     found: dict[tuple[str, ...], Measures] = defaultdict(Counter)
+    ids: dict[str, str] = {}
     for line in lines:
         found[tuple(DIMENSIONS[name](line) for name in by)].update(line.measures)
+        ids[line.app] = line.group.app_id
     documents = [
-        {**dict(zip(by, key, strict=True)), **row(measures, tolerance_percent)}
+        {**_named(dict(zip(by, key, strict=True)), ids), **row(measures, tolerance_percent)}
         for key, measures in found.items()
     ]
     return sorted(documents, key=lambda item: _place(item, by))
+
+
+def _named(dimensions: dict[str, str], ids: dict[str, str]) -> dict[str, str]:
+    return {**dimensions, "app_id": ids[dimensions["app"]]} if "app" in dimensions else dimensions
 
 
 def _place(document: Document, by: Sequence[str]) -> tuple[Any, ...]:

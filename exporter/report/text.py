@@ -8,9 +8,10 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from exporter.printing import whole
+from exporter.printed_money import short
 from exporter.report.pace import monthly
 from exporter.report.table import is_known
+from exporter.terminal import say, whole
 
 Document = dict[str, Any]
 
@@ -33,23 +34,26 @@ _STEPS = {
 def print_report(console: Console, document: Document) -> None:
     """Heading, the way from Dify's number to the vendor's, rows, the bill, and what to know about the window."""
     window, total = document["window"], document["total"]
-    _say(
+    say(
         console,
         f"{document['instance']}: {window['local_since']} to {window['local_until']} ({window['time_zone']})",
         "bold",
     )
-    _say(
+    _only(console, document["only"])
+    say(
         console,
         f"{total['calls']:,} calls, {total['verified_calls']:,} of them with the vendor's own number;"
-        f" {_WORDS[document['verdict']]} ({document['tolerance_percent']:g} %)",
+        f" {_standing(document)}",
     )
     console.print()
     if total["verified_calls"]:
         whole(console, _waterfall(document["waterfall"]))
-    else:
-        _say(
+    elif total["calls"]:
+        say(
             console, "No call could be held against the vendor's number, so no difference can be taken apart."
         )
+    else:
+        say(console, "The ledger has no such call in this window.")
     if total["money"]:
         console.print()
         whole(console, _money(total["money"]))
@@ -63,8 +67,15 @@ def print_report(console: Console, document: Document) -> None:
     _remarks(console, document)
 
 
-def _say(console: Console, text: str, style: str | None = None) -> None:
-    console.print(text, style=style, highlight=False, markup=False)
+def _standing(document: Document) -> str:
+    words = _WORDS[document["verdict"]]
+    return words if document["verdict"] == "unverified" else f"{words} ({document['tolerance_percent']:g} %)"
+
+
+def _only(console: Console, only: Document) -> None:
+    words = [f"the {name} {chosen}" for name, chosen in only.items() if chosen is not None]
+    if words:
+        say(console, f"Only {' and '.join(words)}; bills and the traffic of others are left out.")
 
 
 def _table(*columns: tuple[str, bool]) -> Table:
@@ -123,21 +134,19 @@ def _reading(row: Document, name: str) -> str:
 
 
 def _costs(costs: Document, *, signed: bool = False) -> str:
-    form = "{:+z,.4f} {}" if signed else "{:z,.4f} {}"
-    return ", ".join(form.format(float(amount), currency) for currency, amount in costs.items()) or "–"
+    words = (f"{short(amount, signed=signed)} {currency}" for currency, amount in costs.items())
+    return ", ".join(words) or "–"
 
 
 def _money(money: Document) -> Table:
     names = ("calls", "dify", "vendor", "difference", "of it causes", "rest")
     table = _table(("currency", False), *((name, True) for name in names))
     for currency, amounts in money.items():
-        numbers = (float(amounts[name]) for name in ("dify", "vendor"))
-        signed = (float(amounts[name]) for name in ("difference", "findings", "rest"))
         table.add_row(
             currency,
             f"{amounts['calls']:,}",
-            *(f"{n:z,.4f}" for n in numbers),
-            *(f"{n:+z,.4f}" for n in signed),
+            *(short(amounts[name]) for name in ("dify", "vendor")),
+            *(short(amounts[name], signed=True) for name in ("difference", "findings", "rest")),
         )
     return table
 
@@ -148,7 +157,7 @@ def _monthly(console: Console, document: Document) -> None:
         return
     pace = document["pace"]
     console.print()
-    _say(
+    say(
         console,
         f"In a month ({pace['month_days']} days), extrapolated from {pace['days']:g} days (minus: Dify shows too much): "
         + "; ".join(f"{item['title']} {_costs(item['per_month'], signed=True)}" for item in causes),
@@ -157,7 +166,7 @@ def _monthly(console: Console, document: Document) -> None:
 
 def _bill(console: Console, bill: Document) -> None:
     scope = bill["scope"] or "no scope set for this usage; compared by model name"
-    _say(console, f"Bill of {bill['source']}: {scope}", "bold")
+    say(console, f"Bill of {bill['source']}: {scope}", "bold")
     table = _table(("", False), ("requests", True), ("input → output", True), ("cost", True))
     for name, part in (
         ("the vendor's sums", "bill"),
@@ -172,7 +181,7 @@ def _bill(console: Console, bill: Document) -> None:
         "rest", _number(bill["rest"]["requests"]), _pair(bill["rest"], signed=True) + share, rest_cost
     )
     whole(console, table)
-    _say(console, _WORDS[bill["verdict"]])
+    say(console, _WORDS[bill["verdict"]])
 
 
 def _of(item: Document) -> str:
@@ -222,4 +231,4 @@ def _remarks(console: Console, document: Document) -> None:
     if lines:
         console.print()
     for line in lines:
-        _say(console, line, "dim")
+        say(console, line, "dim")

@@ -10,6 +10,7 @@ from exporter.clock import at, micros
 from exporter.config import time_zone
 from exporter.errors import Misconfigured
 from exporter.model import Micros
+from exporter.moments import is_in_reach, read_moment
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,10 +36,11 @@ def read_window(since: str | None, until: str | None, zone_name: str, now: Micro
     """A window from what a user wrote: dates or times, without an offset in that zone. `until` is the first moment (or day)
     that is not in it any more, by default now; `since` by default the first of until's month. Raises Misconfigured."""
     zone = time_zone(zone_name)
-    end = now if until is None else _moment(until, "--until", zone)
-    start = _month_of(end, zone) if since is None else _moment(since, "--since", zone)
+    end = now if until is None else read_moment(until, "--until", zone)
+    start = _month_of(end, zone) if since is None else read_moment(since, "--since", zone)
     if start >= end:
-        raise Misconfigured(["--since must be before --until"])
+        late = "lies in the future" if until is None else f"is not before --until {until}"
+        raise Misconfigured([f"--since {since} {late} (times without an offset are {zone_name})"])
     return Window(start, end, zone, zone_name)
 
 
@@ -49,25 +51,10 @@ def month_window(month: str, zone_name: str) -> Window:
         first = datetime.strptime(month, "%Y-%m").replace(tzinfo=zone)
     except ValueError:
         first = None
-    if first is None or not _is_in_reach(first):
+    if first is None or not is_in_reach(first):
         raise Misconfigured([f"--month: expected a month such as 2026-11, not {month!r}"])
     after = _midnight((first + timedelta(days=32)).date().replace(day=1), zone)
     return Window(micros(first), micros(after), zone, zone_name)
-
-
-def _moment(text: str, name: str, zone: tzinfo) -> Micros:
-    try:
-        moment = datetime.fromisoformat(text)
-    except ValueError:
-        moment = None
-    if moment is None or not _is_in_reach(moment):
-        raise Misconfigured([f"{name}: expected a time such as 2026-11-23 or 2026-11-23T19:00:00Z"])
-    return micros(moment.replace(tzinfo=zone) if moment.tzinfo is None else moment)
-
-
-def _is_in_reach(moment: datetime) -> bool:
-    """A year with four digits that is a slip of the pen would be walked through day by day."""
-    return 1970 <= moment.year < 2100
 
 
 def _month_of(moment: Micros, zone: tzinfo) -> Micros:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 ENGLISH = {
-    "title": "Token reconciliation", "until": "to", "made": "Made {at} by dify-exporter {version}.",
+    "title": "Token reconciliation", "until": "to", "only": "Only: {what}. Bills and the traffic of others are left out.", "made": "Made {at} by dify-exporter {version}.",
     "within": "Within tolerance: {percent} % of the vendor's tokens are unexplained, {tolerance} % are allowed.",
     "above": "Above tolerance: {percent} % of the vendor's tokens are unexplained, {tolerance} % are allowed.",
     "above.bill": "Above tolerance: a bill holds more than the ledger accounts for (see below), {tolerance} % are allowed.",
@@ -42,7 +42,7 @@ ENGLISH = {
     "use": "Whom it serves",
 }  # fmt: skip
 CHINESE = {
-    "title": "令牌对账", "until": "至", "made": "由 dify-exporter {version} 于 {at} 生成。",
+    "title": "令牌对账", "until": "至", "only": "仅限：{what}。不含账单和其他来源的流量。", "made": "由 dify-exporter {version} 于 {at} 生成。",
     "within": "在容差之内：供应商令牌中有 {percent} % 未能解释，允许 {tolerance} %。",
     "above": "超过容差：供应商令牌中有 {percent} % 未能解释，允许 {tolerance} %。",
     "above.bill": "超过容差：某份账单多于台账所能说明的部分（见下文），允许 {tolerance} %。",

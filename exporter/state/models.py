@@ -6,6 +6,8 @@ import sqlite3
 from collections import Counter
 from dataclasses import dataclass, field
 
+from exporter.model import Micros
+
 _NEWEST = 200_000
 """Calls looked at: the newest, because plugins and tokenizers change."""
 
@@ -29,16 +31,18 @@ class ModelCalls:
     outputs: list[tuple[int, int]] = field(default_factory=list)
 
 
-def seen(connection: sqlite3.Connection) -> list[ModelCalls]:
-    """Every model of the newest calls, most used first."""
+def seen(
+    connection: sqlite3.Connection, since: Micros | None = None, until: Micros | None = None
+) -> list[ModelCalls]:
+    """Every model of the newest calls that began in the stretch, most used first."""
     found: dict[tuple[str | None, str], ModelCalls] = {}
     rows = connection.execute(
         "SELECT provider, model, json_extract(document, '$.readings.dify.kind'),"
         f" {_IS_PAIR},"
         " json_extract(document, '$.readings.local.input'), json_extract(document, '$.readings.vendor.input'),"
         " json_extract(document, '$.readings.local.output'), json_extract(document, '$.readings.vendor.output')"
-        " FROM calls WHERE model IS NOT NULL ORDER BY started_at DESC LIMIT ?",
-        (_NEWEST,),
+        " FROM calls WHERE model IS NOT NULL AND started_at >= ? AND started_at < ? ORDER BY started_at DESC LIMIT ?",
+        (since if since is not None else -(2**62), until if until is not None else 2**62, _NEWEST),
     )
     for provider, model, kind, is_pair, local_in, vendor_in, local_out, vendor_out in rows:
         one = found.setdefault((provider, model), ModelCalls(provider, model))

@@ -164,6 +164,27 @@ def test_own_prompts_and_a_question_that_fails_do_not_stop_the_others(dify: str,
     assert "500" in document["failures"][0]["why"]
 
 
+def test_a_question_whose_answer_broke_off_is_shown_with_its_id_and_its_bill(
+    dify: str, tmp_path: Path
+) -> None:
+    prompts = tmp_path / "prompts.txt"
+    prompts.write_text("What is the capital of France?\nAnd that of Spain?\n", "utf-8")
+    log = tmp_path / "vendor.jsonl"
+    log.touch()
+    with ServiceApiTwin(dify, log, Factors()) as twin:
+        twin.breaks_off_at = {2}
+        asked = ["--yes", "-n", "1", "--prompts", str(prompts), "--every", "0.6"]
+        document = json.loads(calibrate(dify, tmp_path, twin, "--json", *asked, log=log).stdout)
+        twin.asked.clear()
+        spoken = calibrate(dify, tmp_path, twin, *asked, log=log)
+    (failure,) = document["failures"]
+    assert (failure["prompt"], "broke off" in failure["why"]) == ("prompt 2", True)
+    assert (document["asked"], document["read"], document["judged"]) == (2, 2, 2)
+    (run,) = [item for item in document["runs"] if item["record_id"] == failure["record_id"]]
+    assert run["vendor"][0] > 0
+    assert "`dify-exporter explain " in spoken.stderr
+
+
 def test_a_dry_run_says_what_it_would_cost_and_asks_nothing(dify: str, tmp_path: Path) -> None:
     with ServiceApiTwin(dify, None, Factors()) as twin:
         done = calibrate(
@@ -173,6 +194,26 @@ def test_a_dry_run_says_what_it_would_cost_and_asks_nothing(dify: str, tmp_path:
     document = json.loads(done.stdout)
     assert (done.returncode, document["requests"], document["model"]) == (0, 24, "gpt-4o-mini")
     assert document["input"] > 1000
+
+
+def test_a_cost_that_is_tiny_is_shown_with_its_digits(dify: str, tmp_path: Path) -> None:
+    prompts = tmp_path / "prompts.txt"
+    prompts.write_text("Hello?\n", "utf-8")
+    with ServiceApiTwin(dify, None, Factors()) as twin:
+        done = calibrate(
+            dify,
+            tmp_path,
+            twin,
+            "--dry-run",
+            "-n",
+            "1",
+            "--model",
+            "openai/gpt-4o-mini",
+            "--prompts",
+            str(prompts),
+        )
+    # gpt-4o-mini: 0.15 and 0.60 USD per million; 9 tokens in (as OpenAI's cookbook counts), 10 tokens out
+    assert "about 0.0000074 USD" in done.stdout, done.stdout
 
 
 def test_without_a_yes_or_a_key_nothing_is_asked(dify: str, tmp_path: Path) -> None:

@@ -49,6 +49,8 @@ class ServiceApiTwin(Twin):
         self._database, self._log, self._factors = database, vendor_log, factors
         self.asked: list[str] = []
         self.fails_at: set[int] = set()
+        self.breaks_off_at: set[int] = set()
+        """Questions whose stream breaks off after its first event, though the answer is kept and billed."""
 
     def held(self) -> dict[str, Any]:
         return {"asked": self.asked}
@@ -87,7 +89,14 @@ class ServiceApiTwin(Twin):
             },
         ]
         lines = [b"event: ping\n\n", *(b"data: " + json.dumps(event).encode() + b"\n\n" for event in events)]
-        return Response(200, raw=b"".join(lines), headers={"Content-Type": "text/event-stream"})
+        headers = {"Content-Type": "text/event-stream"}
+        if len(self.asked) in self.breaks_off_at:
+            first = b"".join(lines[:2])
+            unended = f"{len(first):x}\r\n".encode() + first + b"\r\n"
+            return Response(
+                200, raw=unended, headers={**headers, "Transfer-Encoding": "chunked", "Connection": "close"}
+            )
+        return Response(200, raw=b"".join(lines), headers=headers)
 
     def _write(self, prompt: str) -> str:
         identity, now = str(uuid4()), datetime.now(UTC)

@@ -227,6 +227,16 @@ def test_a_second_demo_begins_with_an_empty_ledger_and_new_ids(tmp_path: Path) -
     assert seen[0].isdisjoint(seen[1])
 
 
+def test_on_a_narrow_terminal_the_summary_loses_no_digit(tmp_path: Path) -> None:
+    """The sum of each reading stands in the last line, however narrow it is."""
+    sums = []
+    for columns in ("40", "200"):
+        done = run(tmp_path, "demo", "--once", COLUMNS=columns)
+        last = next(line for line in done.stdout.splitlines() if line.startswith("all "))
+        sums.append(last.split()[:5])
+    assert sums[0] == sums[1]
+
+
 def test_a_state_file_that_the_user_named_is_not_emptied(tmp_path: Path) -> None:
     mine = tmp_path / "mine.db"
     mine.write_text("precious")

@@ -49,11 +49,22 @@ def differing(number: int, code: str, tokens: int, **call: object) -> AssessedTr
     return build_trace(number, started_at=NOON + number * SECOND, calls=[told])
 
 
+def with_estimate(trace: AssessedTrace) -> AssessedTrace:
+    """The same, with Dify's number made by the plugin."""
+    (call,) = trace.assessments
+    assert call.dify is not None
+    return replace(trace, assessments=(replace(call, dify=replace(call.dify, kind=DifyKind.ESTIMATE)),))
+
+
 def test_where_all_agrees_only_what_was_never_configured_is_unknown(store: Store) -> None:
     found = asked(
         store,
         *(
-            build_trace(n, started_at=NOON + n * SECOND, calls=[{"vendor_cost": usd("0.00001")}])
+            build_trace(
+                n,
+                started_at=NOON + n * SECOND,
+                calls=[{"cost": usd("0.00001"), "vendor_cost": usd("0.00001")}],
+            )
             for n in range(1, 6)
         ),
     )
@@ -122,11 +133,7 @@ def test_an_unexplained_rest_above_tolerance_is_a_problem(store: Store) -> None:
 
 
 def test_estimates_of_plugins_are_counted(store: Store) -> None:
-    trace = build_trace(1)
-    (call,) = trace.assessments
-    assert call.dify is not None
-    estimated = replace(trace, assessments=(replace(call, dify=replace(call.dify, kind=DifyKind.ESTIMATE)),))
-    assert asked(store, estimated)["Dify's tokenizer"] == Answer(
+    assert asked(store, with_estimate(build_trace(1)))["Dify's tokenizer"] == Answer(
         "Dify's tokenizer", State.PROBLEM, "1 of 1 numbers of Dify's are estimates of a plugin",
         "Let the endpoint send usage in streams (stream_include_usage in the plugin, or forced by the gateway).",
     )  # fmt: skip
@@ -186,3 +193,67 @@ def test_models_without_a_price_are_named_with_the_reason(store: Store) -> None:
 def test_without_evidence_a_model_without_a_price_is_told_too(store: Store) -> None:
     lone = {"vendor": None, "verdict": Verdict.UNVERIFIED, "provider": "tongyi", "model": "qwen-plus"}
     assert asked(store, build_trace(1, calls=[lone]))["prices"].seen.startswith("1 calls have no price")
+
+
+def test_in_a_window_without_calls_nothing_is_fine_but_the_exporter_itself(store: Store) -> None:
+    """The ledger has an estimate, a roughly counted model and a trace with wrong sums; all of them lie before the window."""
+    finding = Finding("containers_counted_twice", 0, 0, Confidence.CERTAIN, "seen", "do")
+    before = build_trace(
+        1, started_at=NOON - 9 * DAY, calls=[{"model": "claude-opus-4"}], findings=(finding,)
+    )
+    found = asked(store, with_estimate(before))
+    assert [topic for topic, item in found.items() if item.state is not State.UNKNOWN] == ["exporter"]
+    for topic, item in found.items():
+        if topic not in ("exporter", "records", "same scope", "the bill"):
+            assert "nothing to judge" in item.seen, topic
+            assert "another window" in item.next_step, topic
+
+
+def test_what_was_never_started_is_not_called_well(store: Store) -> None:
+    assert asked(store)["exporter"] == Answer(
+        "exporter", State.UNKNOWN, "Dify was not read yet", "Start `dify-exporter run`."
+    )
+
+
+def test_estimates_and_models_of_before_the_window_are_not_counted(store: Store) -> None:
+    before = with_estimate(build_trace(1, started_at=NOON - 9 * DAY, calls=[{"model": "claude-opus-4"}]))
+    found = asked(store, before, build_trace(2))
+    assert (found["Dify's tokenizer"].state, "0 of 1" in found["Dify's tokenizer"].seen) == (State.FINE, True)
+    assert found["our own count"].state is State.FINE
+
+
+def test_prices_that_nobody_told_are_not_called_right(store: Store) -> None:
+    """Where no call has both a price of Dify's and one of the vendor's, nothing was compared."""
+    found = asked(store, build_trace(1, calls=[{"vendor_cost": usd("0.00001")}]))
+    assert found["prices"].state is State.UNKNOWN
+
+
+def test_evidence_that_matches_nothing_is_not_called_missing(store: Store) -> None:
+    lone = build_trace(1, calls=[{"vendor": None, "verdict": Verdict.UNVERIFIED}])
+    found = asked(store, lone, vendor=[{"kind": "push", "name": "gateway"}])["vendor evidence"]
+    assert (found.state, "`dify-exporter evidence`" in found.next_step) == (State.UNKNOWN, True)
+
+
+@pytest.mark.parametrize(
+    ("providers", "state"),
+    [
+        (("langgenius/openai_api_compatible/openai_api_compatible", "openai"), State.FINE),
+        (("litellm", "anthropic"), State.FINE),
+        (("azure_openai", "azure"), State.FINE),
+        (("openai", "azure"), State.PROBLEM),
+    ],
+)
+def test_one_vendor_under_two_names_is_not_taken_for_two(
+    store: Store, providers: tuple[str, str], state: State
+) -> None:
+    """A form that says nothing of who answers, such as OpenAI-compatible, is no vendor of its own."""
+    calls = [{"provider": provider} for provider in providers]
+    assert asked(store, build_trace(1, calls=calls))["models and regions"].state is state
+
+
+def test_advice_that_many_points_share_is_said_once(store: Store) -> None:
+    done = CliRunner().invoke(
+        program, ["--state", str(store.path), "doctor", "--since", "2026-11-01", "--until", "2026-11-02"]
+    )
+    assert done.stdout.count("nothing to judge") > 10
+    assert done.stdout.count("Choose another window") < 5

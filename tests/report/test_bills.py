@@ -35,7 +35,8 @@ def day(number: int, zone: timezone = UTC, **values: Any) -> Bucket:
 
 def line(model: str = "qwen-plus", app: str = "helpdesk", **measures: int) -> Line:
     group = Group(app, "tongyi", model, "", "llm", app, "w-1")
-    return Line("2026-11-23", group, Counter({name.replace("__", "."): n for name, n in measures.items()}))
+    told = Counter({name.replace("__", "."): n for name, n in measures.items()})
+    return Line("2026-11-23", group, told, app)
 
 
 def window(since: str = "2026-11-23", until: str = "2026-11-24", zone: str = "UTC") -> Window:
