@@ -20,11 +20,10 @@ import orjson
 from exporter.clock import rfc3339
 from exporter.destinations.base import Confirmation, Destination
 from exporter.destinations.holdings import CannotAsk, Exported, Held, Holdings, Tells
-from exporter.model import Micros
+from exporter.model import SECOND, Micros
 from exporter.state import exported, health, records, sent_as
 from exporter.state.store import Store
 
-SECOND = 1_000_000
 _DAY = 86_400 * SECOND
 _SLICE = 5_000
 _FRESH = 120 * SECOND

@@ -33,7 +33,6 @@ from exporter.state.store import Boundary, Store
 from exporter.vendor.bills import registry as bills
 from exporter.vendor.pullers import registry as pullers
 
-SECOND = 1_000_000
 _MAX_DUE = 20_000
 """Discovery pauses while so many records wait to be read: the set of due records stays small."""
 

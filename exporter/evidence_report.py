@@ -9,13 +9,12 @@ from typing import Any
 from exporter.clock import rfc3339
 from exporter.compare.foreign import foreign_traffic
 from exporter.config import Settings
-from exporter.model import Micros
+from exporter.model import SECOND, Micros
 from exporter.state import buckets, evidence, standings
 from exporter.state.standings import Group
 from exporter.state.store import Store
 
 Document = dict[str, Any]
-SECOND = 1_000_000
 _STANDINGS = ("matched", "hidden", "unrecorded", "foreign", "copy", "new")
 
 

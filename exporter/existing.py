@@ -17,16 +17,15 @@ from exporter.destinations import registry
 from exporter.destinations.base import Destination, Home, Homes, Way
 from exporter.destinations.projects import Project
 from exporter.errors import ExporterError
-from exporter.model import Micros, RecordKind, Trace
+from exporter.model import SECOND, Micros, RecordKind, Trace
 from exporter.problems import PLATFORMS, TWICE
 from exporter.sources.tracing import TellsTracing, TracedApp, Tracing
 from exporter.state import health, sent_as
 from exporter.state.sent_as import Sending
 from exporter.state.store import Store
 
-_SECOND = 1_000_000
-_LOOK_AGAIN = 60 * _SECOND
-_ASK_AGAIN = 600 * _SECOND
+_LOOK_AGAIN = 60 * SECOND
+_ASK_AGAIN = 600 * SECOND
 
 log = structlog.get_logger()
 

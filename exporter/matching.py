@@ -15,11 +15,11 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 
 from exporter.config import CompareSettings
-from exporter.model import Micros
+from exporter.model import SECOND, Micros
 from exporter.state import assignments, records, windows
 from exporter.state.assignments import Assignment
 from exporter.state.store import Store
-from exporter.state.windows import SECOND, Shifts, Stored, Times
+from exporter.state.windows import Shifts, Stored, Times
 from exporter.vendor.fingerprint import CallPrint
 from exporter.vendor.hidden.attach import Attached, attach
 from exporter.vendor.hidden.credentials import is_credential_check

@@ -13,6 +13,8 @@ from enum import StrEnum
 Micros = int
 """Microseconds since 1970-01-01T00:00:00Z."""
 
+SECOND: Micros = 1_000_000
+
 
 # ── what Dify stores ────────────────────────────────────────────────────────────────────────────────────────
 

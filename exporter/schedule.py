@@ -21,10 +21,10 @@ from apscheduler.schedulers.background import BackgroundScheduler
 
 from exporter.daemon import App
 from exporter.errors import ExporterError, StateRefused
+from exporter.model import SECOND
 from exporter.state import health, sums
 from exporter.state.prune import prune
 
-SECOND = 1_000_000
 _LONGEST_PAUSE = 60.0
 _WRITE_EVERY = 30 * SECOND
 _EVIDENCE_EVERY = 5.0

@@ -8,12 +8,11 @@ from typing import Any
 from exporter import problems
 from exporter.clock import rfc3339
 from exporter.config import Settings
-from exporter.model import Micros
+from exporter.model import SECOND, Micros
 from exporter.state import evidence, health, outbox, pressure, records
 from exporter.state.store import Store
 
 Document = dict[str, Any]
-SECOND = 1_000_000
 
 
 def document(store: Store, settings: Settings, now: Micros) -> Document:

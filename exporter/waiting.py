@@ -8,9 +8,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from exporter.config import CompareSettings, DifySettings
-from exporter.model import AssessedTrace, Micros, Trace
+from exporter.model import SECOND, AssessedTrace, Micros, Trace
 
-SECOND = 1_000_000
 _GRACE = 3 * SECOND
 """A chatflow's message is saved by another thread after its run; node rows may lag behind a Celery repository."""
 _LONGEST_LOOK = 900 * SECOND

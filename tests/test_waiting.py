@@ -8,6 +8,7 @@ import pytest
 
 from exporter.config import CompareSettings, DifySettings
 from exporter.model import (
+    SECOND,
     App,
     AssessedTrace,
     Assessment,
@@ -20,7 +21,7 @@ from exporter.model import (
     Trace,
     Verdict,
 )
-from exporter.waiting import SECOND, Decision, decide
+from exporter.waiting import Decision, decide
 
 NOW = 1_795_461_600 * SECOND
 DIFY = DifySettings()  # type: ignore[call-arg]

@@ -14,9 +14,7 @@ import psycopg
 from psycopg import sql
 
 from exporter.demo.recording import Recording, Row
-from exporter.model import Micros
-
-SECOND = 1_000_000
+from exporter.model import SECOND, Micros
 
 
 def play_at_once(url: str, recording: Recording, vendor_log: Path, until: Micros) -> None:

@@ -18,12 +18,11 @@ import structlog
 
 from exporter.config import DestinationSettings
 from exporter.destinations.base import Answer, Confirmation, Destination, Outcome, Unit
-from exporter.model import Micros
+from exporter.model import SECOND, Micros
 from exporter.spans import otlp
 from exporter.state import health, outbox
 from exporter.state.store import Store
 
-SECOND = 1_000_000
 _LONGEST_PAUSE = 300.0
 _HOLD_PAUSE = 60.0
 _ASKED = 200

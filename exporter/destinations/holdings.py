@@ -18,10 +18,9 @@ from exporter.clock import rfc3339
 from exporter.destinations.answers import retry_after
 from exporter.destinations.http import Http, Reply
 from exporter.errors import Misconfigured, Unreachable
-from exporter.model import App, Micros, RecordRef
+from exporter.model import SECOND, App, Micros, RecordRef
 
-_SECOND = 1_000_000
-_MARGIN = 15 * 60 * _SECOND
+_MARGIN = 15 * 60 * SECOND
 """How far around its traces a window reaches: children may start a little before their root, and most end soon."""
 _TRIES = 8
 _BROKEN_TRIES = 2
@@ -112,7 +111,7 @@ def compared(expected: Collection[str], rows: Sequence[str]) -> Held:
 def window(traces: Sequence[Exported]) -> tuple[Micros, Micros]:
     """The stretch to list for these traces: their starts and a margin, in whole seconds."""
     first, last = traces[0].started_at - _MARGIN, traces[-1].started_at + _MARGIN
-    return first - first % _SECOND, last - last % _SECOND + _SECOND
+    return first - first % SECOND, last - last % SECOND + SECOND
 
 
 def iso(moment: Micros) -> str:

@@ -11,14 +11,12 @@ from dataclasses import dataclass, replace
 from typing import TypeVar
 
 from exporter import ids
-from exporter.model import Micros, RecordRef
+from exporter.model import SECOND, Micros, RecordRef
 from exporter.sources.http.troubles import TellsTroubles
 from exporter.sources.rows import Fetched, Found, NodeRow, RunRow, Source, ThoughtRow, TraceRows
 from exporter.sources.tracing import TellsTracing, Tracing
 from exporter.state import starts
 from exporter.state.store import Store
-
-SECOND: Micros = 1_000_000
 
 Row = TypeVar("Row", RunRow, NodeRow, ThoughtRow)
 

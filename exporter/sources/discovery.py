@@ -14,7 +14,7 @@ from typing import Any
 import sqlalchemy as sa
 
 from exporter.config import DifySettings
-from exporter.model import Micros, RecordKind, RecordRef
+from exporter.model import SECOND, Micros, RecordKind, RecordRef
 from exporter.sources import cursor as cursors
 from exporter.sources.cursor import NIL, Moment, Position
 from exporter.sources.rows import Found
@@ -24,7 +24,6 @@ from exporter.sources.timestamps import END_OF_TIME, to_micros, to_naive
 
 STREAMS = ("messages", "runs", "nodes")
 
-SECOND: Micros = 1_000_000
 
 PAGE_REFS = 2000
 PAGE_REFS_UNINDEXED = 20_000

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import sqlalchemy as sa
 
 from exporter.config import DifySettings
-from exporter.model import App, Micros, RecordKind, RecordRef
+from exporter.model import SECOND, App, Micros, RecordKind, RecordRef
 from exporter.sources.filters import reason_to_leave_out
 from exporter.sources.graphs import graphs_of, lacks_a_model
 from exporter.sources.heads import Head, HeadSelects, messages_of_runs, read_heads, read_sizes
@@ -38,7 +38,6 @@ from exporter.sources.rows import (
     TraceRows,
 )
 from exporter.sources.schema import Schema
-from exporter.sources.timestamps import SECOND
 
 WHOLE_SECONDS = (
     "Dify keeps whole seconds on MySQL; lengths of steps are exact, their places within a second are not"

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from datetime import datetime, timedelta
 
-from exporter.model import Micros
+from exporter.model import SECOND, Micros
 
 _EPOCH = datetime(1970, 1, 1)
 
-SECOND: Micros = 1_000_000
 
 END_OF_TIME = datetime(9999, 1, 1)
 """Rows at or after this are never read: PostgreSQL's `infinity` has no datetime."""

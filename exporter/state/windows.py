@@ -10,13 +10,12 @@ from bisect import bisect_right
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from exporter.model import Micros
+from exporter.model import SECOND, Micros
 from exporter.vendor.fingerprint import CallPrint
 from exporter.vendor.hidden.traces import TracePrint
 from exporter.vendor.matching.skew import shifted
 from exporter.vendor.record import VendorCall
 
-SECOND = 1_000_000
 _NEAR = 60 * SECOND
 """Stretches closer than this are looked at as one."""
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from prometheus_client.core import Metric
 
-from exporter.model import Micros
+from exporter.model import SECOND, Micros
 from exporter.state import evidence, records, sightings, standings
 from exporter.state.evidence import SourceCounts
 from exporter.state.standings import Group
@@ -19,7 +19,6 @@ from exporter.state.store import Store
 from exporter.web import labels
 from exporter.web.metrics_catalog import EVIDENCE_REQUESTS, EVIDENCE_TOKENS, FOREIGN_TOKENS, own
 
-_SECOND = 1_000_000
 STANDINGS = (
     standings.MATCHED, standings.COPY, standings.HIDDEN, standings.UNRECORDED, standings.FOREIGN, standings.NEW,
 )  # fmt: skip
@@ -58,7 +57,7 @@ def families(counts: Counts, seen: Mapping[str, Micros], top_models: int) -> Ite
     yield from _sources(counts.sources, sources)
     yield own(
         "evidence_last_seen_timestamp_seconds",
-        {(name,): moment / _SECOND for name, moment in seen.items() if name in sources},
+        {(name,): moment / SECOND for name, moment in seen.items() if name in sources},
     )
     yield from _standings(counts.groups, sources)
     yield _foreign(counts.groups, sources, top_models)

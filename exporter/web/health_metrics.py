@@ -13,7 +13,7 @@ from pathlib import Path
 from prometheus_client.core import Metric
 
 from exporter import __version__, audit, durations
-from exporter.model import Micros
+from exporter.model import SECOND, Micros
 from exporter.state import health, outbox
 from exporter.state.health import Delivery, Job
 from exporter.state.outbox import Backlog
@@ -22,8 +22,6 @@ from exporter.web import evidence_metrics
 from exporter.web.metrics_catalog import Values, own
 from exporter.web.readiness import Readiness
 from exporter.web.slow_metrics import Slow
-
-_SECOND = 1_000_000
 
 _BACKLOG: tuple[tuple[str, Callable[[Backlog], int]], ...] = (
     ("backlog_traces", lambda b: b.ready + b.in_doubt),
@@ -127,7 +125,7 @@ def _backlogs(backlogs: Mapping[str, Backlog], now: Micros) -> Iterator[Metric]:
 
 
 def _age_seconds(moment: Micros | None, now: Micros) -> float:
-    return 0.0 if moment is None else max(0, now - moment) / _SECOND
+    return 0.0 if moment is None else max(0, now - moment) / SECOND
 
 
 def _deliveries(deliveries: Mapping[str, Delivery]) -> Iterator[Metric]:
@@ -158,6 +156,6 @@ def _process(state: Path) -> Iterator[Metric]:
 def _times(name: str, moments: Mapping[str, Micros | None]) -> Metric:
     """Unix times; no sample for what never happened."""
     known: dict[tuple[str, ...], float] = {
-        (key,): moment / _SECOND for key, moment in moments.items() if moment is not None
+        (key,): moment / SECOND for key, moment in moments.items() if moment is not None
     }
     return own(f"{name}_timestamp_seconds", known)

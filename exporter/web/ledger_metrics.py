@@ -18,7 +18,7 @@ from prometheus_client.samples import Exemplar
 from prometheus_client.utils import floatToGoString
 
 from exporter.config import WebSettings
-from exporter.model import Accuracy, DifyKind, Micros, Verdict
+from exporter.model import SECOND, Accuracy, DifyKind, Micros, Verdict
 from exporter.state import counted, totals
 from exporter.state.counted import RATIO_BUCKET, RATIO_SUM
 from exporter.state.store import Store
@@ -28,7 +28,6 @@ from exporter.web.metrics_catalog import CALL, JUDGED, LEDGER, RATIO, Family
 
 log = structlog.get_logger()
 
-_SECOND = 1_000_000
 _PREFIX = "dify_"
 _KNOWN: Mapping[str, tuple[str, ...]] = {
     "direction": ("input", "output"),
@@ -95,7 +94,7 @@ class LedgerCollector:
     def _born_before(self) -> Micros:
         """What was first counted later than that shows 0. A clock that is set back takes nothing back."""
         self._latest = max(self._latest, self._clock())
-        return self._latest - round(self._settings.new_at_zero * _SECOND)
+        return self._latest - round(self._settings.new_at_zero * SECOND)
 
     def _keep(self, given: labels.Labels) -> None:
         """When the disk is full now, the next scrape tries again."""
@@ -121,7 +120,7 @@ def _shown(
         sums,
         {
             (*fold.call(item.app, item.provider, item.model), item.bucket): Exemplar(
-                {"trace_id": item.trace_id}, item.value, item.at / _SECOND
+                {"trace_id": item.trace_id}, item.value, item.at / SECOND
             )
             for item in traces
         },

@@ -14,16 +14,15 @@ from dataclasses import dataclass, field
 from exporter import problems
 from exporter.config import DestinationSettings
 from exporter.errors import StateRefused
-from exporter.model import Micros
+from exporter.model import SECOND, Micros
 from exporter.state import health, outbox, records
 from exporter.state.health import Delivery, Job
 from exporter.state.outbox import Backlog
 from exporter.state.store import Store
 from exporter.web.words import duration
 
-_SECOND = 1_000_000
 _QUIET_INTERVALS = 10
-_QUIET_AT_LEAST = 120 * _SECOND
+_QUIET_AT_LEAST = 120 * SECOND
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,7 +135,7 @@ def _reading_problems(live: Live, job: Job | None) -> list[str]:
         return [problems.failing_job(job)]
     active_at = _active_at(live, job)
     quiet = live.now - (active_at if active_at is not None else live.started_at)
-    if quiet > max(_QUIET_AT_LEAST, round(_QUIET_INTERVALS * live.poll_interval_seconds * _SECOND)):
+    if quiet > max(_QUIET_AT_LEAST, round(_QUIET_INTERVALS * live.poll_interval_seconds * SECOND)):
         return [
             f"Dify was not read for {duration(quiet)}, and no error was met. Look at the log; restart if it stays so."
         ]
@@ -169,4 +168,4 @@ def _lag(now: Micros, read_at: Micros | None, oldest_due: Micros | None, *, is_r
         behind.append(read_at)
     if not behind:
         return 0.0 if is_reading else None
-    return max(0, now - min(behind)) / _SECOND
+    return max(0, now - min(behind)) / SECOND

@@ -6,11 +6,10 @@ from datetime import UTC, datetime
 from decimal import Decimal
 
 from exporter.clock import micros
-from exporter.model import Micros
+from exporter.model import SECOND, Micros
 from exporter.web.language import Language
 
 UNKNOWN = "–"
-_SECOND = 1_000_000
 
 
 def number(value: int | None) -> str:
@@ -27,11 +26,11 @@ def signed(value: int | None) -> str:
 
 def duration(length: Micros) -> str:
     """`83 ms`, `1.24 s`, `2 min 03 s`, `3 h 05 min`, `2 d 4 h`."""
-    if length < _SECOND:
+    if length < SECOND:
         return f"{length / 1000:.0f} ms"
-    if length < 60 * _SECOND:
-        return f"{length / _SECOND:.2f} s"
-    seconds = length // _SECOND
+    if length < 60 * SECOND:
+        return f"{length / SECOND:.2f} s"
+    seconds = length // SECOND
     if seconds < 3600:
         return f"{seconds // 60} min {seconds % 60:02} s"
     if seconds < 86_400:
@@ -41,7 +40,7 @@ def duration(length: Micros) -> str:
 
 def age(length: Micros) -> str:
     """A duration for which seconds are fine enough: `12 s`, `2 min 03 s`."""
-    return f"{length // _SECOND} s" if length < 60 * _SECOND else duration(length)
+    return f"{length // SECOND} s" if length < 60 * SECOND else duration(length)
 
 
 def ago(moment: Micros | None, now: Micros, say: Language) -> str:
@@ -66,7 +65,7 @@ def moment_of(text: str) -> Micros:
 
 def timestamp(moment: Micros) -> str:
     """`2026-11-23 19:17:07`, UTC."""
-    return datetime.fromtimestamp(moment // _SECOND, UTC).strftime("%Y-%m-%d %H:%M:%S")
+    return datetime.fromtimestamp(moment // SECOND, UTC).strftime("%Y-%m-%d %H:%M:%S")
 
 
 def day_of(moment: Micros) -> str:

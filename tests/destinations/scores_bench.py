@@ -13,8 +13,8 @@ from exporter import config
 from exporter.config import DestinationSettings
 from exporter.destinations import registry
 from exporter.destinations.base import Destination
-from exporter.destinations.delivery import SECOND, Courier
-from exporter.model import AssessedTrace
+from exporter.destinations.delivery import Courier
+from exporter.model import SECOND, AssessedTrace
 from exporter.spans import otlp
 from exporter.state import health, outbox
 from exporter.state.outbox import Parcel

@@ -15,8 +15,8 @@ from rows_for_tests import T0, chat_message, llm, message_rows, node, run_row, r
 from exporter import config, readings
 from exporter.destinations import registry
 from exporter.destinations.base import Destination
-from exporter.destinations.delivery import SECOND, Courier
-from exporter.model import AssessedTrace
+from exporter.destinations.delivery import Courier
+from exporter.model import SECOND, AssessedTrace
 from exporter.sources.assemble import assemble
 from exporter.sources.rows import TraceRows
 from exporter.spans import otlp

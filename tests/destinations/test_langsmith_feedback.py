@@ -9,8 +9,7 @@ from typing import Any
 
 import pytest
 
-from exporter.destinations.delivery import SECOND
-from exporter.model import AssessedTrace, StepKind, Verdict
+from exporter.model import SECOND, AssessedTrace, StepKind, Verdict
 from exporter.spans.langsmith_runs import runs
 from exporter.spans.scores import COST, DIFY, LOCAL, NAMES, UNEXPLAINED, VERDICT, score_id
 from exporter.spans.tree import tree

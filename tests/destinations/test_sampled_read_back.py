@@ -16,8 +16,8 @@ from rows_for_tests import T0
 from exporter import config
 from exporter.config import DestinationSettings
 from exporter.destinations import registry
-from exporter.destinations.delivery import SECOND, Courier
-from exporter.model import AssessedTrace
+from exporter.destinations.delivery import Courier
+from exporter.model import SECOND, AssessedTrace
 from exporter.state.store import Store
 from tests.contract import langsmith_twin
 from tests.contract.langsmith_twin import LangSmithTwin

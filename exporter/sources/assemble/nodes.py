@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from exporter import ids
-from exporter.model import Call, Micros, Status, Step, StepKind, ToolCall
+from exporter.model import SECOND, Call, Micros, Status, Step, StepKind, ToolCall
 from exporter.sources.assemble.agent_log import agent_steps
 from exporter.sources.assemble.node_call import call_of, node_end, node_status, planned_model
 from exporter.sources.assemble.parsing import (
@@ -25,7 +25,6 @@ from exporter.sources.assemble.parsing import (
     usage_recorded,
 )
 from exporter.sources.rows import ChildRun, NodeRow, TraceRows
-from exporter.sources.timestamps import SECOND
 
 MODEL_NODES = frozenset({"llm", "question-classifier", "parameter-extractor"})
 CONTAINERS = frozenset({"iteration", "loop"})

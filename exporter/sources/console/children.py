@@ -10,13 +10,13 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from exporter.model import Micros
+from exporter.model import SECOND, Micros
 from exporter.sources.assemble.node_call import node_end
 from exporter.sources.console.finding import Located
 from exporter.sources.console.run_lists import LOGGED_SECONDS, log_page, trigger_page
 from exporter.sources.console.session import Session
 from exporter.sources.console.shapes import DEBUG, ENDED, run_row
-from exporter.sources.console.walk import SECOND, Met
+from exporter.sources.console.walk import Met
 from exporter.sources.http.asking import Denied, record
 from exporter.sources.links import MOST_CHILDREN, MOST_INPUT_BYTES, tool_providers
 from exporter.sources.rows import ChildRun, NodeRow, RunRow

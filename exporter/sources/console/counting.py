@@ -7,11 +7,11 @@ from __future__ import annotations
 
 from typing import Any
 
+from exporter.model import SECOND
 from exporter.sources.console import versions
 from exporter.sources.console.run_lists import iso, trigger_page
 from exporter.sources.console.streams import Stream
 from exporter.sources.console.talks import completion_page
-from exporter.sources.console.walk import SECOND
 from exporter.sources.console.zones import start_text
 
 

@@ -12,13 +12,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from exporter.model import App, RecordKind, RecordRef
+from exporter.model import SECOND, App, RecordKind, RecordRef
 from exporter.sources.console import versions
 from exporter.sources.console.opened import Opened, refusal
 from exporter.sources.console.places import Place, key
 from exporter.sources.console.run_lists import LOGGED_SECONDS, log_page, trigger_page
 from exporter.sources.console.shapes import ENDED, is_written
-from exporter.sources.console.walk import SECOND
 from exporter.sources.http.asking import Denied, record
 
 _MODES = {

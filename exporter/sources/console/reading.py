@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from exporter.config import DifySettings
-from exporter.model import RecordRef
+from exporter.model import SECOND, RecordRef
 from exporter.sources.console.children import Children, children_of
 from exporter.sources.console.finding import Located
 from exporter.sources.console.places import Talk
@@ -26,7 +26,6 @@ from exporter.sources.console.talks import TalkPage, chat_page, completion_page
 from exporter.sources.graphs import MOST_GRAPH_BYTES, lacks_a_model
 from exporter.sources.http.asking import Denied, record
 from exporter.sources.rows import MessageRow, NodeRow, RunRow, ThoughtRow, TraceRows
-from exporter.sources.timestamps import SECOND
 
 SETTLED_SECONDS = 10
 """A chatflow's message is written by another thread than its run; after this long both are there."""

@@ -10,12 +10,12 @@ from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
-from exporter.model import RecordKind, RecordRef
+from exporter.model import SECOND, RecordKind, RecordRef
 from exporter.sources.console import versions
 from exporter.sources.console.places import Place
 from exporter.sources.console.session import Session
 from exporter.sources.console.shapes import creator_of
-from exporter.sources.console.walk import SECOND, Met, Page
+from exporter.sources.console.walk import Met, Page
 from exporter.sources.http.asking import listed
 
 PAGE = 100

@@ -13,10 +13,10 @@ from datetime import UTC, datetime
 from typing import Any
 
 from exporter.clock import micros
-from exporter.model import Micros
+from exporter.model import SECOND, Micros
 from exporter.sources.http.asking import listed
 from exporter.sources.rows import MessageRow, NodeRow, RunRow, ThoughtRow, TraceRows
-from exporter.sources.timestamps import SECOND, end_of
+from exporter.sources.timestamps import end_of
 
 Json = Mapping[str, Any]
 DEBUG = frozenset({"debugging", "rag-pipeline-debugging"})

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from exporter.config import DifySettings
 from exporter.errors import ExporterError, SourceRefused, Unreachable
-from exporter.model import Micros, RecordRef
+from exporter.model import SECOND, Micros, RecordRef
 from exporter.sources.console import walk
 from exporter.sources.console.counting import count
 from exporter.sources.console.describe import described, troubles_of
@@ -24,7 +24,6 @@ from exporter.sources.console.own_tracing import tracing_of
 from exporter.sources.console.refusals import Refusals
 from exporter.sources.console.session import Session
 from exporter.sources.console.streams import Stream, is_due, read_page, rest_seconds, streams_of
-from exporter.sources.console.walk import SECOND
 from exporter.sources.console.workspace import open_workspace
 from exporter.sources.http.asking import Asker, Denied
 from exporter.sources.http.pace import Pace

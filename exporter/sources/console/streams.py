@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from zoneinfo import ZoneInfo
 
 from exporter.config import DifySettings
-from exporter.model import App, RecordKind, RecordRef
+from exporter.model import SECOND, App, RecordKind, RecordRef
 from exporter.sources.console import run_lists, versions
 from exporter.sources.console.opened import Opened
 from exporter.sources.console.places import Place, Talk
@@ -22,7 +22,7 @@ from exporter.sources.console.talks import (
     messages_of,
     opened_message,
 )
-from exporter.sources.console.walk import SECOND, Met, Page
+from exporter.sources.console.walk import Met, Page
 from exporter.sources.filters import reason_to_leave_out
 from exporter.sources.http.asking import Denied
 

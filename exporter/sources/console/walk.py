@@ -13,10 +13,8 @@ from datetime import UTC, datetime
 
 from exporter.config import DifySettings
 from exporter.errors import SourceRefused
-from exporter.model import Micros, RecordRef
+from exporter.model import RecordRef
 from exporter.sources.console.places import Place
-
-SECOND: Micros = 1_000_000
 
 
 @dataclass(frozen=True, slots=True)

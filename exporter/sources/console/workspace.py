@@ -8,13 +8,12 @@ from typing import Any
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from exporter.errors import SourceRefused
-from exporter.model import App, Micros
+from exporter.model import App
 from exporter.sources.console.login import AdminKey
 from exporter.sources.console.session import Session
 from exporter.sources.http.asking import listed
 
 PAGE = 100
-SECOND: Micros = 1_000_000
 
 
 @dataclass(frozen=True, slots=True)

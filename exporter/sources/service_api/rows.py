@@ -6,10 +6,8 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-from exporter.model import App, Micros, RecordRef
+from exporter.model import SECOND, App, Micros, RecordRef
 from exporter.sources.rows import RunRow, TraceRows
-
-SECOND: Micros = 1_000_000
 
 TOTALS_ONLY = (
     "read through Dify's Service API: totals of the run only; which models were called, with what and for how many tokens"

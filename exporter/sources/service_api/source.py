@@ -14,11 +14,11 @@ from typing import Any
 
 from exporter.config import AppKeySettings, DifySettings
 from exporter.errors import ExporterError, SourceRefused, Unreachable
-from exporter.model import App, Micros, RecordKind, RecordRef
+from exporter.model import SECOND, App, Micros, RecordKind, RecordRef
 from exporter.sources.console import walk
 from exporter.sources.console.places import Place, Recent
 from exporter.sources.console.run_lists import entries_of, iso
-from exporter.sources.console.walk import SECOND, Met, Page
+from exporter.sources.console.walk import Met, Page
 from exporter.sources.filters import reason_to_leave_out
 from exporter.sources.http.asking import Asker, Denied, Query
 from exporter.sources.http.pace import Pace

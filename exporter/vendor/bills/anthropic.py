@@ -15,13 +15,12 @@ from decimal import Decimal
 from exporter.config.bills import BillSettings
 from exporter.destinations.http import Http, shown_address
 from exporter.errors import Misconfigured
-from exporter.model import Tokens
+from exporter.model import SECOND, Tokens
 from exporter.vendor.bills.choices import chosen_dimension, chosen_reports
 from exporter.vendor.bills.pages import Answer, Row, Taken, in_stretches, pages
 from exporter.vendor.bills.stretches import BucketPuller, Cut, Read, Span
 from exporter.vendor.bills.values import (
     DAY_SECONDS,
-    SECOND,
     WIDTHS,
     amount,
     count,

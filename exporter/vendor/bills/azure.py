@@ -16,11 +16,11 @@ from urllib.parse import urlencode
 from exporter.config.bills import BillSettings
 from exporter.destinations.http import Http, shown_address
 from exporter.errors import Misconfigured
-from exporter.model import Tokens
+from exporter.model import SECOND, Tokens
 from exporter.vendor.bills.choices import chosen_dimension, chosen_reports
 from exporter.vendor.bills.pages import Answer, Row, Taken, unknown_form
 from exporter.vendor.bills.stretches import BucketPuller, Cut, Read, Span
-from exporter.vendor.bills.values import DAY_SECONDS, SECOND, WIDTHS, count, rfc3339_seconds, unix_seconds
+from exporter.vendor.bills.values import DAY_SECONDS, WIDTHS, count, rfc3339_seconds, unix_seconds
 from exporter.vendor.pullers.answers import ask, read_json
 from exporter.vendor.pullers.base import Bucket, Puller, Refused, Traits
 

@@ -14,11 +14,11 @@ from datetime import UTC, datetime
 from typing import Any
 
 from exporter.config.bills import BillSettings
-from exporter.model import Tokens
+from exporter.model import SECOND, Tokens
 from exporter.vendor.bills.choices import chosen_reports
 from exporter.vendor.bills.pages import Answer, Row, Taken
 from exporter.vendor.bills.stretches import BucketPuller, Cut, Read, Span
-from exporter.vendor.bills.values import DAY_SECONDS, SECOND, WIDTHS, count, rfc3339_seconds, summed
+from exporter.vendor.bills.values import DAY_SECONDS, WIDTHS, count, rfc3339_seconds, summed
 from exporter.vendor.pullers import aws
 from exporter.vendor.pullers.base import Bucket, Puller, Traits
 

@@ -17,13 +17,12 @@ from urllib.parse import urlencode
 from exporter.config.bills import BillSettings
 from exporter.destinations.http import Http
 from exporter.errors import Misconfigured, Unreachable
-from exporter.model import Tokens
+from exporter.model import SECOND, Tokens
 from exporter.vendor.bills.choices import chosen_dimension, chosen_reports
 from exporter.vendor.bills.pages import Answer, Row, Taken, unknown_form
 from exporter.vendor.bills.stretches import BucketPuller, Cut, Read, Span
 from exporter.vendor.bills.values import (
     DAY_SECONDS,
-    SECOND,
     WIDTHS,
     count,
     mapping,

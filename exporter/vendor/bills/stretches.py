@@ -15,8 +15,8 @@ from typing import Protocol
 
 from exporter.clock import micros
 from exporter.config.bills import BillSettings
-from exporter.model import Micros
-from exporter.vendor.bills.values import DAY_SECONDS, SECOND, merged
+from exporter.model import SECOND, Micros
+from exporter.vendor.bills.values import DAY_SECONDS, merged
 from exporter.vendor.pullers.base import Bucket, Pulled, Refused, Told, Traits
 
 _FIRST_DAYS = 90

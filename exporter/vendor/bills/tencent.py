@@ -14,22 +14,13 @@ from dataclasses import dataclass
 from typing import Any
 
 from exporter.config.bills import BillSettings
-from exporter.model import Tokens
+from exporter.model import SECOND, Tokens
 from exporter.vendor.bills.choices import chosen_dimension, chosen_reports
 from exporter.vendor.bills.days import UTC_8_SECONDS, china_day, day_stretch, is_sold, months
 from exporter.vendor.bills.pages import Answer, Row, Taken
 from exporter.vendor.bills.stretches import BucketPuller, Cut, Read, Report, Span
 from exporter.vendor.bills.tencent_client import Ask, client_of
-from exporter.vendor.bills.values import (
-    DAY_SECONDS,
-    SECOND,
-    WIDTHS,
-    amount,
-    count,
-    rfc3339_seconds,
-    rows,
-    text,
-)
+from exporter.vendor.bills.values import DAY_SECONDS, WIDTHS, amount, count, rfc3339_seconds, rows, text
 from exporter.vendor.pullers.base import Bucket, Puller, Traits
 
 TRAITS = Traits(

@@ -11,7 +11,6 @@ from typing import Any
 from exporter.model import Tokens
 from exporter.vendor.pullers.base import Bucket
 
-SECOND = 1_000_000
 MINUTE_SECONDS, HOUR_SECONDS, DAY_SECONDS = 60, 3_600, 86_400
 WIDTHS = {"1m": MINUTE_SECONDS, "1h": HOUR_SECONDS, "1d": DAY_SECONDS}
 _TOKEN_PARTS = ("input", "output", "cache_read", "cache_write", "reasoning")

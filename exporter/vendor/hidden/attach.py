@@ -8,8 +8,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
+from exporter.model import SECOND
 from exporter.vendor.hidden import conversations, retrievals
-from exporter.vendor.hidden.known import SECOND, Attached, Known, Told
+from exporter.vendor.hidden.known import Attached, Known, Told
 from exporter.vendor.hidden.traces import TracePrint
 from exporter.vendor.matching.candidates import RequestId
 from exporter.vendor.record import VendorCall

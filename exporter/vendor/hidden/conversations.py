@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from exporter.model import Micros
-from exporter.vendor.hidden.known import SECOND, Decided, Known, Told, possible, undisputed
+from exporter.model import SECOND, Micros
+from exporter.vendor.hidden.known import Decided, Known, Told, possible, undisputed
 from exporter.vendor.hidden.settle import settle, settle_one_each
 from exporter.vendor.hidden.stretches import stretches
 from exporter.vendor.hidden.traces import TracePrint

@@ -8,15 +8,13 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from exporter.model import Micros
+from exporter.model import SECOND, Micros
 from exporter.vendor.fingerprint import user_hashes
 from exporter.vendor.hidden.settle import Claims
 from exporter.vendor.hidden.stretches import Key, Stretches
 from exporter.vendor.hidden.traces import TracePrint
 from exporter.vendor.matching.candidates import RequestId
 from exporter.vendor.record import VendorCall
-
-SECOND: Micros = 1_000_000
 
 NOBODY = frozenset(user_hashes("unknown"))
 """The user that Dify names to its plugins for calls made for nobody."""

@@ -4,16 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from exporter.vendor.hidden.known import (
-    SECOND,
-    Decided,
-    Known,
-    Told,
-    possible,
-    rounding,
-    undisputed,
-    users_of,
-)
+from exporter.model import SECOND
+from exporter.vendor.hidden.known import Decided, Known, Told, possible, rounding, undisputed, users_of
 from exporter.vendor.hidden.settle import settle, settle_one_each
 from exporter.vendor.hidden.stretches import Window, stretches
 from exporter.vendor.hidden.traces import TracePrint

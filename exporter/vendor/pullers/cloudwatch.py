@@ -10,11 +10,12 @@ from typing import Any
 
 from exporter.clock import now
 from exporter.config import VendorSettings
+from exporter.model import SECOND
 from exporter.vendor.adapters import Adapter
 from exporter.vendor.pullers.aws import asking, client, error_code
 from exporter.vendor.pullers.base import Refused, Traits
 from exporter.vendor.pullers.rows import loads
-from exporter.vendor.pullers.windows import SECOND, Pace, Page, Window, WindowPuller
+from exporter.vendor.pullers.windows import Pace, Page, Window, WindowPuller
 
 TRAITS = Traits(delay_seconds=300.0, reread_seconds=3_600.0, includes_cached=False, has_texts=True)
 """Bedrock delivers within minutes and counts cached tokens apart from its input."""

@@ -14,10 +14,11 @@ from exporter.clock import now
 from exporter.config import VendorSettings
 from exporter.destinations.http import Http, shown_address
 from exporter.errors import Misconfigured, Unreachable
+from exporter.model import SECOND
 from exporter.vendor.adapters import Adapter
 from exporter.vendor.pullers.answers import ask, is_cut, read_json
 from exporter.vendor.pullers.base import Refused, Traits
-from exporter.vendor.pullers.windows import SECOND, Pace, Page, Window, WindowPuller
+from exporter.vendor.pullers.windows import Pace, Page, Window, WindowPuller
 
 TRAITS = Traits(
     delay_seconds=120.0,

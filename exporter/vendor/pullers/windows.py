@@ -15,13 +15,12 @@ from typing import Literal, Protocol
 
 from exporter.clock import micros
 from exporter.errors import Unreachable
-from exporter.model import Micros
+from exporter.model import SECOND, Micros
 from exporter.vendor.adapters import Adapter
 from exporter.vendor.pullers.base import Pulled, Refused, Traits
 from exporter.vendor.pullers.rows import Found
 from exporter.vendor.pullers.seen import Seen, fingerprint
 
-SECOND = 1_000_000
 LIMIT = 5_000
 """Records in one pull, about: the page that passes it is still taken."""
 
