@@ -9,11 +9,10 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
-import orjson
-
 from exporter.model import Micros
 from exporter.sources.rows import Source
-from exporter.state import records
+from exporter.state import backfills, records
+from exporter.state.backfills import Backfill
 from exporter.state.store import Store
 
 MAX_DUE = 20_000
@@ -45,7 +44,8 @@ def search(
 ) -> Iterator[Progress]:
     """Meet the range's records page by page, pausing (yielding) while many are due; ends when all were met."""
     name = identity(since, until)
-    expected, cursors, found = _begin(store, source, since, until, clock())
+    known = _begun(store, source, since, until, clock())
+    expected, cursors, found = known.expected, dict(known.cursors), known.found
     for stream in source.streams:
         while cursors.get(stream) != "done":
             if (due := waiting(store)) > MAX_DUE:
@@ -56,33 +56,22 @@ def search(
             found += len(page.refs)
             with store.transaction("backfill") as connection:
                 records.meet(connection, page.refs, clock())
-                connection.execute(
-                    "UPDATE backfills SET found = ?, cursors = ? WHERE id = ?",
-                    (found, orjson.dumps(cursors).decode(), name),
-                )
+                backfills.went_on(connection, name, Backfill(expected, found, cursors))
             yield Progress(expected, found, waiting(store))
     with store.transaction("backfill") as connection:
-        connection.execute("UPDATE backfills SET state = 'found' WHERE id = ?", (name,))
+        backfills.ended(connection, name)
     yield Progress(expected, found, waiting(store))
 
 
-def _begin(
-    store: Store, source: Source, since: Micros, until: Micros, now: Micros
-) -> tuple[int, dict[str, str], int]:
+def _begun(store: Store, source: Source, since: Micros, until: Micros, now: Micros) -> Backfill:
+    name = identity(since, until)
     with store.read() as connection:
-        row = connection.execute(
-            "SELECT expected, cursors, found FROM backfills WHERE id = ?", (identity(since, until),)
-        ).fetchone()
-    if row is not None:
-        return int(row[0]), dict(orjson.loads(row[1])), int(row[2])
+        known = backfills.load(connection, name)
+    if known is not None:
+        return known
     expected = sum(count(source, since, until).values())
     with store.transaction("backfill") as connection:
-        connection.execute(
-            "INSERT INTO backfills (id, since, until, state, expected, started_at, cursors)"
-            " VALUES (?, ?, ?, 'searching', ?, ?, '{}')",
-            (identity(since, until), since, until, expected, now),
-        )
-    return expected, {}, 0
+        return backfills.begin(connection, name, since, until, expected, now)
 
 
 def waiting(store: Store) -> int:

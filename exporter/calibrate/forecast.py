@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sqlite3
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -62,15 +61,6 @@ def forecast(
         )
     )
     return Forecast(requests, model[1], sum(given) * times, output, cost, unknown.reason if unknown else "")
-
-
-def model_of(connection: sqlite3.Connection, app_name: str) -> tuple[str | None, str] | None:
-    """Provider and model of the newest call of the app of that name."""
-    row = connection.execute(
-        "SELECT provider, model FROM calls WHERE app_name = ? AND model IS NOT NULL ORDER BY started_at DESC LIMIT 1",
-        (app_name,),
-    ).fetchone()
-    return None if row is None else (row[0], row[1])
 
 
 def _tokens(prompt: Prompt, model: tuple[str | None, str], at: Micros) -> int | None:

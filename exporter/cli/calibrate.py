@@ -45,6 +45,7 @@ def calibrate(
     from exporter.calibrate import document, forecast, runs
     from exporter.calibrate.prompts import read_prompts
     from exporter.calibrate.service_api import ServiceApp
+    from exporter.state import models
 
     settings = load(context).settings
     key = os.environ.get(key_env, "").strip()
@@ -59,7 +60,7 @@ def calibrate(
     asked = ServiceApp(url, key, _TIMEOUT_SECONDS, variable)
     info = asked.info()
     with open_store(settings) as store, store.read() as connection:
-        known = _named(model) or forecast.model_of(connection, info.name)
+        known = _named(model) or models.newest_of(connection, info.name)
     expected = forecast.forecast(chosen, times, known, clock.now())
     if not as_json or dry_run:
         _tell(expected, info, as_json=as_json)

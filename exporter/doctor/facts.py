@@ -15,7 +15,7 @@ from exporter.config import Settings
 from exporter.model import Micros
 from exporter.report import document as reports
 from exporter.report.window import Window
-from exporter.state import health
+from exporter.state import health, stretches
 from exporter.state.store import Store
 
 Document = dict[str, Any]
@@ -53,7 +53,10 @@ def gather(store: Store, settings: Settings, window: Window, now: Micros) -> Fac
     question = reports.Question(window, ("model", "provider", "key"), settings.compare.tolerance_percent, now)
     with store.read() as connection:
         report = reports.build(connection, settings, question)
-        of_traces, has_traces = _trace_findings(connection, window), _has_traces(connection, window)
+        of_traces, has_traces = (
+            _trace_findings(connection, window),
+            stretches.has_traces(connection, window.since, window.until),
+        )
         source = tuple(health.facts(connection, "source.").items())
     return Facts(
         settings, report, models_report.documents(store, settings, window.since, window.until),
@@ -63,17 +66,5 @@ def gather(store: Store, settings: Settings, window: Window, now: Micros) -> Fac
 
 
 def _trace_findings(connection: sqlite3.Connection, window: Window) -> Counter[str]:
-    rows = connection.execute(
-        "SELECT document -> '$.findings' FROM traces WHERE started_at >= ? AND started_at < ?"
-        " AND document -> '$.findings' != '[]' ORDER BY started_at DESC LIMIT ?",
-        (window.since, window.until, _TRACES_LOOKED_AT),
-    )
-    return Counter(code for (text,) in rows for code in {item["code"] for item in orjson.loads(text)})
-
-
-def _has_traces(connection: sqlite3.Connection, window: Window) -> bool:
-    found = connection.execute(
-        "SELECT EXISTS (SELECT 1 FROM traces WHERE started_at >= ? AND started_at < ?)",
-        (window.since, window.until),
-    ).fetchone()
-    return bool(found[0])
+    found = stretches.findings(connection, window.since, window.until, _TRACES_LOOKED_AT)
+    return Counter(code for text in found for code in {item["code"] for item in orjson.loads(text)})

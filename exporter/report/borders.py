@@ -11,6 +11,7 @@ import orjson
 
 from exporter.model import Micros
 from exporter.report.window import Window
+from exporter.state import stretches
 
 Document = dict[str, Any]
 
@@ -27,13 +28,8 @@ def across(connection: sqlite3.Connection, window: Window, is_wanted: Callable[[
 
 
 def _over(connection: sqlite3.Connection, border: Micros, is_wanted: Callable[[str, str], bool]) -> Document:
-    rows = connection.execute(
-        "SELECT app_id, coalesce(model, ''), document FROM calls"
-        " WHERE started_at >= ? AND started_at < ? AND ended_at > ?",
-        (border - _LONGEST, border, border),
-    )
     found = {"calls": 0, "input": 0, "output": 0}
-    for app_id, model, text in rows:
+    for app_id, model, text in stretches.calls_over(connection, border, _LONGEST):
         if not is_wanted(app_id, model):
             continue
         readings = orjson.loads(text)["readings"]

@@ -54,3 +54,12 @@ def seen(
         if is_pair and local_out is not None and vendor_out is not None:
             one.outputs.append((local_out, vendor_out))
     return sorted(found.values(), key=lambda item: (-item.calls, item.model, item.provider or ""))
+
+
+def newest_of(connection: sqlite3.Connection, app_name: str) -> tuple[str | None, str] | None:
+    """Provider and model of the newest call of the app of that name."""
+    row = connection.execute(
+        "SELECT provider, model FROM calls WHERE app_name = ? AND model IS NOT NULL ORDER BY started_at DESC LIMIT 1",
+        (app_name,),
+    ).fetchone()
+    return None if row is None else (row[0], row[1])
