@@ -143,7 +143,8 @@ def test_a_dify_that_cannot_be_reached_is_a_reason_and_no_failure() -> None:
 
 
 def test_without_a_database_there_is_nobody_to_ask() -> None:
-    assert ask(DifySettings()).unknown == "only Dify's database tells, and dify.database.url is not set"
+    told = "the Service API does not tell it; Dify's database and its Console API do"
+    assert ask(DifySettings()).unknown == told
 
 
 def test_the_table_alone_tells_nothing(old_dify: Database) -> None:
