@@ -46,7 +46,7 @@ def described(
         how = "are taken to be (set dify.database.message_times)" if is_assumed else "are"
         yield (
             "clock",
-            f"the server's zone is {schema.server.clock.zone}, and the times of Dify's messages {how} in it: read as UTC",
+            f"the server's zone is {schema.server.clock.server_zone}, and the times of Dify's messages {how} in it: read as UTC",
         )
     if runs_are_elsewhere(connection, schema):
         yield (

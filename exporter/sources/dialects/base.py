@@ -49,7 +49,7 @@ class Asked:
 @dataclass(frozen=True, slots=True)
 class Clock:
     """`zone`: that of times which Dify leaves to the database's default, None for UTC. `server_zone`: what the server is
-    set to. `is_assumed`: nothing told that Dify's times follow it."""
+    set to, in words. `is_assumed`: nothing told that Dify's times follow it."""
 
     zone: str | None = None
     server_zone: str | None = None

@@ -67,11 +67,12 @@ def test_a_row_committed_late_is_found_within_the_overlap(dify: MysqlDify, open_
     assert hidden in again
 
 
+@pytest.mark.parametrize("zone", ["+08:00", "SYSTEM"])
 @pytest.mark.parametrize("has_chatflows", [False, True])
 def test_on_a_server_of_another_zone_messages_are_dated_in_utc(
-    dify: MysqlDify, open_source: Any, has_chatflows: bool
+    dify: MysqlDify, open_source: Any, has_chatflows: bool, zone: str
 ) -> None:
-    dify.server.run("SET GLOBAL time_zone = '+08:00'")
+    dify.server.run(f"SET GLOBAL time_zone = '{zone}'")
     at = ago(minutes=10).replace(microsecond=0)
     if has_chatflows:
         run = dify.workflow_run(type="chat", created_at=at, finished_at=at)
@@ -84,7 +85,7 @@ def test_on_a_server_of_another_zone_messages_are_dated_in_utc(
     assert abs(messages[told_by_database] - to_micros(ago())) < 60_000_000
     assert runs[told_by_dify] == to_micros(at)
     told = dict(source.describe())["clock"]
-    assert "+08:00" in told
+    assert {"+08:00": "+08:00", "SYSTEM": "SYSTEM (CST)"}[zone] in told
     assert ("taken to be" in told) is not has_chatflows
     if has_chatflows:
         (filtered,) = source.fetch(

@@ -15,7 +15,7 @@ import sqlalchemy as sa
 from exporter.config import DatabaseSettings
 from exporter.sources.dialects.base import Clock, Column, Server
 
-_ZONE = sa.text("SELECT @@global.time_zone")
+_ZONE = sa.text("SELECT @@global.time_zone, @@global.system_time_zone")
 
 _IS_UTC = sa.text("""
     SELECT CONVERT_TZ('2026-01-15 12:00:00', :zone, '+00:00') = '2026-01-15 12:00:00'
@@ -41,20 +41,21 @@ def clock_of(
 ) -> Clock:
     """As the settings say, or as the rows tell. `messages` and `runs` are the quoted names of those tables, or None where they
     cannot be compared in little time."""
-    zone = str(connection.execute(_ZONE).scalar_one())
+    zone, system = connection.execute(_ZONE).one()
+    words = f"SYSTEM ({system})" if zone == "SYSTEM" else zone
     is_utc = connection.execute(_IS_UTC, {"zone": zone}).scalar_one()
     if is_utc or settings.message_times == "utc":
-        return Clock(None, zone)
+        return Clock(None, words)
     if settings.message_times == "server":
-        return Clock(zone, zone)
+        return Clock(zone, words)
     if messages is None or runs is None:
-        return Clock(zone, zone, is_assumed=True)
+        return Clock(zone, words, is_assumed=True)
     statement = sa.text(
         _PAIRS.format(messages=messages, runs=runs, recent=_RECENT_MESSAGES, pairs=_ENOUGH_PAIRS)
     )
     pairs = connection.execute(statement, {"zone": zone, "together": _TOGETHER_SECONDS}).fetchall()
     in_utc, in_zone = (sum(1 for pair in pairs if pair[place]) for place in (0, 1))
-    return Clock(None if in_utc > in_zone else zone, zone, is_assumed=in_utc == in_zone)
+    return Clock(None if in_utc > in_zone else zone, words, is_assumed=in_utc == in_zone)
 
 
 def default_time(server: Server, column: Column) -> Column:
