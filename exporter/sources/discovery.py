@@ -131,7 +131,9 @@ def next_page(
     """The next page after the cursor text; None begins at the configured start."""
     moment = schema.dialect.read_moment(connection, schema.server)
     cursor = cursors.begin(_start(dify, moment), moment) if text is None else cursors.from_text(text)
-    cursor = cursors.look(cursor, moment, _micros(dify.overlap), _micros(dify.sweep_interval))
+    runs_back = schema.server.clock.runs_back if stream.kind is RecordKind.MESSAGE else 0
+    overlap = _micros(dify.overlap) + runs_back
+    cursor = cursors.look(cursor, moment, overlap, _micros(dify.sweep_interval))
     is_sweep = cursor.sweep is not None
     after, until = cursors.next_window(cursor, moment, stream.margin)
     before = END_OF_TIME if until is None else to_naive(until + 1)

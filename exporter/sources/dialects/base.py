@@ -11,6 +11,7 @@ import sqlalchemy as sa
 
 from exporter.config import DatabaseSettings
 from exporter.errors import ExporterError, SourceRefused
+from exporter.model import Micros
 from exporter.sources.cursor import Moment
 
 SETTING = "dify.database.url"
@@ -49,11 +50,13 @@ class Asked:
 @dataclass(frozen=True, slots=True)
 class Clock:
     """`zone`: that of times which Dify leaves to the database's default, None for UTC. `server_zone`: what the server is
-    set to, in words. `is_assumed`: nothing told that Dify's times follow it."""
+    set to, in words. `is_assumed`: nothing told that Dify's times follow it. `runs_back`: how far it is set back when summer
+    time ends, so that rows come later than others and are dated before them."""
 
     zone: str | None = None
     server_zone: str | None = None
     is_assumed: bool = False
+    runs_back: Micros = 0
 
 
 @dataclass(frozen=True, slots=True)

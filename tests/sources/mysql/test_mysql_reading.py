@@ -134,15 +134,37 @@ def test_what_was_told_of_the_clock_is_not_replaced_by_an_assumption(
     assert ids(until_caught_up(source, "messages", cursor)[0]) == [newer]
 
 
-def test_a_server_whose_zone_changes_over_the_year_is_followed(dify: MysqlDify, open_source: Any) -> None:
+def with_summer_time(dify: MysqlDify, name: str, number: int, begins: int, ends: int) -> None:
+    """Sets the server to a zone of an hour's offset in winter and two in summer, which lasts for these seconds."""
     dify.server.run(
-        "DELETE FROM mysql.time_zone_name WHERE Name = 'Test/Summer'",
-        "REPLACE INTO mysql.time_zone (Time_zone_id, Use_leap_seconds) VALUES (9000, 'N')",
-        "REPLACE INTO mysql.time_zone_name VALUES ('Test/Summer', 9000)",
-        "REPLACE INTO mysql.time_zone_transition_type VALUES (9000, 0, 3600, 0, 'CET'), (9000, 1, 7200, 1, 'CEST')",
-        "REPLACE INTO mysql.time_zone_transition VALUES (9000, 1774746000, 1), (9000, 1792890000, 0)",
-    )  # Central Europe in 2026: from 29 March 01:00 UTC to 25 October 01:00 UTC
-    dify.server.run("SET GLOBAL time_zone = 'Test/Summer'")
+        f"REPLACE INTO mysql.time_zone (Time_zone_id, Use_leap_seconds) VALUES ({number}, 'N')",
+        f"REPLACE INTO mysql.time_zone_name VALUES ('{name}', {number})",
+        "REPLACE INTO mysql.time_zone_transition_type VALUES"
+        f" ({number}, 0, 3600, 0, 'CET'), ({number}, 1, 7200, 1, 'CEST')",
+        f"REPLACE INTO mysql.time_zone_transition VALUES ({number}, {begins}, 1), ({number}, {ends}, 0)",
+        f"SET GLOBAL time_zone = '{name}'",
+    )
+
+
+def test_messages_of_the_hour_that_comes_twice_are_all_found(dify: MysqlDify, open_source: Any) -> None:
+    now = ago(seconds=0).replace(microsecond=0)
+    ended = now - timedelta(minutes=30)
+    with_summer_time(dify, "Test/Ended", 9001, 1774746000, to_micros(ended) // 1_000_000)
+    before = dify.message(created_at=now - timedelta(minutes=31) + timedelta(hours=2))
+    source = open_source(dify.url, {"message_times": "server"}, sweep_interval="0s", overlap="1m")
+    found, cursor = until_caught_up(source, "messages")
+    assert ids(found) == [before]
+    after = dify.message(created_at=now - timedelta(minutes=1) + timedelta(hours=1))
+    again: list[str] = []
+    for _ in range(3):
+        more, cursor = until_caught_up(source, "messages", cursor)
+        again += ids(more)
+    assert after in again
+
+
+def test_a_server_whose_zone_changes_over_the_year_is_followed(dify: MysqlDify, open_source: Any) -> None:
+    with_summer_time(dify, "Test/Summer", 9000, 1774746000, 1792890000)
+    # Central Europe in 2026: from 29 March 01:00 UTC to 25 October 01:00 UTC
     winter = dify.message(created_at="2026-02-01 12:00:00")
     summer = dify.message(created_at="2026-07-01 12:00:00")
     found = {ref.id: ref.created_at for ref in until_caught_up(open_source(dify.url), "messages")[0]}

@@ -10,16 +10,19 @@ tell which it is, for each has a run that began with it. Where none tells, the s
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import sqlalchemy as sa
 
 from exporter.config import DatabaseSettings
+from exporter.model import SECOND
 from exporter.sources.dialects.base import Clock, Column, Server
 
 _ZONE = sa.text("SELECT @@global.time_zone, @@global.system_time_zone")
 
-_IS_UTC = sa.text("""
-    SELECT CONVERT_TZ('2026-01-15 12:00:00', :zone, '+00:00') = '2026-01-15 12:00:00'
-       AND CONVERT_TZ('2026-07-15 12:00:00', :zone, '+00:00') = '2026-07-15 12:00:00'
+_OFFSETS = sa.text("""
+    SELECT TIMESTAMPDIFF(SECOND, CONVERT_TZ('2026-01-15 12:00:00', :zone, '+00:00'), '2026-01-15 12:00:00'),
+           TIMESTAMPDIFF(SECOND, CONVERT_TZ('2026-07-15 12:00:00', :zone, '+00:00'), '2026-07-15 12:00:00')
 """)
 
 _TOGETHER_SECONDS = 600
@@ -43,19 +46,20 @@ def clock_of(
     cannot be compared in little time."""
     zone, system = connection.execute(_ZONE).one()
     words = f"SYSTEM ({system})" if zone == "SYSTEM" else zone
-    is_utc = connection.execute(_IS_UTC, {"zone": zone}).scalar_one()
-    if is_utc or settings.message_times == "utc":
-        return Clock(None, words)
+    winter, summer = connection.execute(_OFFSETS, {"zone": zone}).one()
+    in_utc, in_zone = Clock(None, words), Clock(zone, words, runs_back=abs(summer - winter) * SECOND)
+    if winter == summer == 0 or settings.message_times == "utc":
+        return in_utc
     if settings.message_times == "server":
-        return Clock(zone, words)
+        return in_zone
     if messages is None or runs is None:
-        return Clock(zone, words, is_assumed=True)
+        return replace(in_zone, is_assumed=True)
     statement = sa.text(
         _PAIRS.format(messages=messages, runs=runs, recent=_RECENT_MESSAGES, pairs=_ENOUGH_PAIRS)
     )
     pairs = connection.execute(statement, {"zone": zone, "together": _TOGETHER_SECONDS}).fetchall()
-    in_utc, in_zone = (sum(1 for pair in pairs if pair[place]) for place in (0, 1))
-    return Clock(None if in_utc > in_zone else zone, words, is_assumed=in_utc == in_zone)
+    for_utc, for_zone = (sum(1 for pair in pairs if pair[place]) for place in (0, 1))
+    return in_utc if for_utc > for_zone else replace(in_zone, is_assumed=for_utc == for_zone)
 
 
 def default_time(server: Server, column: Column) -> Column:
