@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import datetime
 from typing import Any
@@ -106,3 +107,9 @@ def refusal(url: str, kind: type[ExporterError], **database: Any) -> ExporterErr
     assert ENCODED not in said
     assert caught.value.hint
     return caught.value
+
+
+def found_at_once(source: Source, readers: int) -> list[int]:
+    """How many messages each of so many readers found that used the source at the same time."""
+    with ThreadPoolExecutor(readers) as pool:
+        return list(pool.map(lambda _: len(until_caught_up(source, "messages")[0]), range(readers)))

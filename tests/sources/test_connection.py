@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import socket
-import threading
 import time
 from collections.abc import Iterator
 from typing import Any
@@ -12,7 +11,7 @@ import psycopg
 import pytest
 import sqlalchemy as sa
 from dify_tables import Database, add_message, ago
-from source_calls import ENCODED, PASSWORD, ids, refusal, settings, until_caught_up
+from source_calls import ENCODED, PASSWORD, found_at_once, ids, refusal, settings, until_caught_up
 
 from exporter.errors import ExporterError, Misconfigured, SourceRefused, Unreachable
 from exporter.sources.connection import connect, database_url, reading
@@ -223,14 +222,4 @@ def test_a_connection_that_was_cut_is_replaced(server: Any, dify: Database, open
 
 def test_both_connections_can_be_used_at_the_same_time(dify: Database, open_source: Any) -> None:
     add_message(dify.connection, created_at=ago(minutes=1))
-    source = open_source(dify.url)
-    found: list[int] = []
-    workers = [
-        threading.Thread(target=lambda: found.append(len(until_caught_up(source, "messages")[0])))
-        for _ in range(6)
-    ]
-    for worker in workers:
-        worker.start()
-    for worker in workers:
-        worker.join()
-    assert found == [1] * 6
+    assert found_at_once(open_source(dify.url), 6) == [1] * 6

@@ -5,7 +5,6 @@ from __future__ import annotations
 import socket
 import subprocess
 import sys
-import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
@@ -17,7 +16,7 @@ import sqlalchemy as sa
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
-from source_calls import ENCODED, PASSWORD, ids, refusal, settings, until_caught_up
+from source_calls import ENCODED, PASSWORD, found_at_once, ids, refusal, settings, until_caught_up
 
 from exporter.errors import ExporterError, Misconfigured, SourceRefused, Unreachable
 from exporter.sources.connection import connect, reading
@@ -200,17 +199,7 @@ def test_a_connection_that_was_cut_is_replaced(
 
 def test_both_connections_can_be_used_at_the_same_time(dify: MysqlDify, open_source: Any) -> None:
     dify.message(created_at="2026-01-01 00:00:00")
-    source = open_source(dify.url)
-    found: list[int] = []
-    workers = [
-        threading.Thread(target=lambda: found.append(len(until_caught_up(source, "messages")[0])))
-        for _ in range(6)
-    ]
-    for worker in workers:
-        worker.start()
-    for worker in workers:
-        worker.join()
-    assert found == [1] * 6
+    assert found_at_once(open_source(dify.url), 6) == [1] * 6
 
 
 def test_an_upgrade_under_us_is_noticed(dify: MysqlDify, open_source: Any) -> None:
